@@ -86,6 +86,8 @@ class Job(msgspec.Struct, frozen=True):
     slack_s: float = 0.0
     alone: bool = False
     sent: tuple[int, ...] = ()
+    logprobs: bool = False
+    """Whether `Emitted.logprob` is computed: it takes a pass over the vocabulary for each token."""
     predict_s_max: float | None = None
     """Stop (as if by the token limit) when generating has taken this long, but never before a first token."""
 
@@ -126,7 +128,7 @@ class Emitted(msgspec.Struct, frozen=True):
     tokens: tuple[int, ...]
     text: str
     logprob: float
-    """Sum of the natural log-probabilities of these tokens under the model, before sampling's changes."""
+    """Sum of the natural log-probabilities of these tokens before sampling's changes; 0 unless asked for."""
 
 
 class Stepped(msgspec.Struct, frozen=True, tag="stepped"):

@@ -1,0 +1,48 @@
+"""What a model will need in memory, told from its header before it is loaded (ENGINE.md 24). An estimate, on the safe side."""
+
+from __future__ import annotations
+
+from engines.gguf import Header, Value
+from engines.spec import ModelSpec
+
+CONTEXT_DEFAULT = 8192
+"""Cells of one request where neither the model nor the user asks for less."""
+PROCESS_BYTES = 96 * 2**20
+"""An interpreter, llama.cpp, its compute buffers on a small model."""
+CUDA_CONTEXT_BYTES = 512 * 2**20
+
+_CELL_BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+
+
+def need_bytes(header: Header, spec: ModelSpec, *, gpu: bool = False) -> int:
+    """Weights, KV cache, compute buffers and the process itself."""
+    context = spec.context or min(header.context_tokens or CONTEXT_DEFAULT, CONTEXT_DEFAULT)
+    cache = kv_bytes_per_token(header, spec.kv_type) * context * spec.sequences
+    buffers = header.file_bytes // 10
+    process = PROCESS_BYTES + (CUDA_CONTEXT_BYTES if gpu else 0)
+    return header.file_bytes + int(cache) + buffers + process
+
+
+def kv_bytes_per_token(header: Header, kv_type: str) -> float:
+    """Bytes of the cache that one token takes: keys and values of every layer that has them."""
+    fields, name = header.fields, header.architecture
+    heads = _largest(fields.get(f"{name}.attention.head_count"), 1)
+    width = _largest(fields.get(f"{name}.embedding_length"), 0) // heads
+    key = _largest(fields.get(f"{name}.attention.key_length"), width)
+    value = _largest(fields.get(f"{name}.attention.value_length"), width)
+    layers = _largest(fields.get(f"{name}.block_count"), 0)
+    kv_heads = fields.get(f"{name}.attention.head_count_kv", heads)
+    per_layer = _mean(kv_heads, heads) * (key + value)
+    return layers * per_layer * _CELL_BYTES[kv_type]
+
+
+def _largest(value: Value | None, default: int) -> int:
+    """A number, or the largest of one for each layer."""
+    numbers = value if isinstance(value, tuple) else (value,)
+    return max((n for n in numbers if isinstance(n, int)), default=default) or default
+
+
+def _mean(value: Value | None, default: int) -> float:
+    """Hybrid models give a number for each layer, 0 where a layer keeps no cache."""
+    numbers = [n for n in (value if isinstance(value, tuple) else (value,)) if isinstance(n, int)]
+    return sum(numbers) / len(numbers) if numbers else default

@@ -1,0 +1,156 @@
+"""The choice of the next token from its logits, in NumPy.
+
+llama.cpp's own samplers build a list of candidates over the whole vocabulary for every sequence and step, which
+costs ten times what this does. Sampler state cannot be carried from one worker to another; here there is none:
+a token is drawn with a seed made of (request seed, position), and penalties are counted from the tokens
+themselves, so that park, kill and retry change nothing (ENGINE.md 19).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from engines.engine import Sampling
+
+Logits = npt.NDArray[np.float32]
+
+INFILL_KEPT_ABOVE = 0.2
+"""llama.cpp's infill sampler: with no text candidate this likely, the middle ends."""
+CANDIDATES_MAX = 1024
+"""With no top-k asked for, the tail beyond this many candidates is cut: its mass is not worth sorting for."""
+
+
+class Sampler:
+    """Draws the tokens of one request."""
+
+    def __init__(
+        self, sampling: Sampling, end_tokens: frozenset[int], piece: Callable[[int], bytes]
+    ) -> None:
+        self._sampling = sampling
+        self._ends = np.fromiter(sorted(end_tokens), np.int64, len(end_tokens))
+        self._end_set = end_tokens
+        self._piece = piece
+        self._plain = self._needs_no_change()
+
+    def draw(self, logits: Logits, history: Sequence[int]) -> int:
+        """Return the next token. `history` are the tokens before it, prompt included; its length is the position."""
+        return int(np.argmax(logits)) if self._plain else self._draw(logits, history)
+
+    def _needs_no_change(self) -> bool:
+        s = self._sampling
+        greedy = s.temperature <= 0 and not s.infill and not s.ignore_eos and not s.logit_bias
+        return greedy and not self._penalises()
+
+    def _penalises(self) -> bool:
+        s = self._sampling
+        return s.repeat_penalty != 1 or s.frequency_penalty != 0 or s.presence_penalty != 0
+
+    def _draw(self, logits: Logits, history: Sequence[int]) -> int:
+        s = self._sampling
+        changed = self._biased(logits, history)
+        if s.temperature <= 0 and not s.infill:
+            return int(np.argmax(changed))
+        tokens, weights = self._candidates(changed)
+        if s.infill and (ended := self._infill(tokens, weights)) is not None:
+            return ended
+        if s.temperature <= 0 or len(tokens) == 1:
+            return int(tokens[0])
+        return self._roll(tokens, weights, len(history))
+
+    def _biased(self, logits: Logits, history: Sequence[int]) -> Logits:
+        """Apply biases and penalties to a copy."""
+        s = self._sampling
+        out = logits.copy()
+        for token, bias in s.logit_bias:
+            if 0 <= token < len(out):
+                out[token] += bias
+        if s.ignore_eos:
+            out[self._ends] = -np.inf
+        if self._penalises() and s.penalty_tokens > 0:
+            seen, counts = np.unique(np.asarray(history[-s.penalty_tokens :]), return_counts=True)
+            if len(seen):
+                held = out[seen]
+                out[seen] = np.where(held > 0, held / s.repeat_penalty, held * s.repeat_penalty)
+                out[seen] -= s.frequency_penalty * counts + s.presence_penalty
+        return out
+
+    def _candidates(self, logits: Logits) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Return candidates by falling probability after top-k, top-p and min-p, at temperature 1."""
+        s = self._sampling
+        k = min(s.top_k if s.top_k > 0 else CANDIDATES_MAX, CANDIDATES_MAX, len(logits))
+        tokens = np.argpartition(logits, -k)[-k:] if k < len(logits) else np.arange(len(logits))
+        tokens = tokens[np.lexsort((tokens, -logits[tokens]))]
+        weights = _softmax(logits[tokens].astype(np.float64))
+        if s.top_p < 1:
+            kept = int(np.searchsorted(np.cumsum(weights), s.top_p)) + 1
+            tokens, weights = tokens[:kept], weights[:kept]
+        if s.min_p > 0:
+            keep = weights >= s.min_p * weights[0]
+            tokens, weights = tokens[keep], weights[keep]
+        return tokens.astype(np.int64), weights / weights.sum()
+
+    def _infill(
+        self, tokens: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]
+    ) -> int | None:
+        """Return an end token where llama.cpp's infill sampler would end the middle.
+
+        1. The end tokens together, weighed by three times the number of candidates, outweigh the text.
+        2. No text candidate, with those whose bytes begin or continue its own, is likely enough.
+        """
+        ends = np.isin(tokens, self._ends)
+        best_end = int(tokens[ends][0]) if ends.any() else None
+        p_end = float(weights[ends].sum())
+        if best_end is not None and 3 * p_end * len(tokens) > 1 - p_end:  # 1
+            return best_end
+        if self._likeliest_text(tokens[~ends], weights[~ends]) < INFILL_KEPT_ABOVE:  # 2
+            return (
+                best_end
+                if best_end is not None
+                else (int(self._ends[0]) if len(self._ends) else None)
+            )
+        return None
+
+    def _likeliest_text(
+        self, tokens: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]
+    ) -> float:
+        """Return the largest probability of a text candidate merged with those that begin alike."""
+        if not len(tokens) or weights[0] >= INFILL_KEPT_ABOVE:
+            return float(weights[0]) if len(tokens) else 0.0
+        pieces = [self._piece(int(token)) for token in tokens]
+        merged = (
+            sum(
+                w
+                for other, w in zip(pieces, weights, strict=True)
+                if _one_begins_other(piece, other)
+            )
+            for piece in pieces
+        )
+        return float(max(merged))
+
+    def _roll(
+        self, tokens: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], position: int
+    ) -> int:
+        s = self._sampling
+        heated = _softmax(np.log(weights) / s.temperature)
+        roll = np.random.default_rng((s.seed & 0xFFFFFFFFFFFFFFFF, position)).random()
+        index = int(np.searchsorted(np.cumsum(heated), roll, side="right"))
+        return int(tokens[min(index, len(tokens) - 1)])
+
+
+def _one_begins_other(a: bytes, b: bytes) -> bool:
+    return bool(a) and bool(b) and (a.startswith(b) or b.startswith(a))
+
+
+def _softmax(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    weights = np.exp(values - values.max())
+    total: npt.NDArray[np.float64] = weights / weights.sum()
+    return total
+
+
+def logprob(logits: Logits, token: int) -> float:
+    """Return the natural log-probability of a token."""
+    top = logits.max()
+    return float(logits[token] - top - np.log(np.exp(logits - top).sum()))

@@ -1,0 +1,108 @@
+"""Frames between daemon and worker: a length, a model's name, one typed value (msgpack, decoded strictly).
+
+Downward go `Begin`, `Submit`, `Withdraw`; upward the frames of `engine.py` and `Tested`. A private socket pair
+carries them, never the child's stdout, where native code prints (ENGINE.md 1). Every frame names its model, so
+that a worker which hosts several stays possible (ENGINE.md 2).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from engines.engine import Died, Job, Loaded, LoadFailed, Loading, Prepared, Stepped, Stopped
+from engines.spec import ModelSpec
+
+FRAME_BYTES_MAX = 64 << 20
+"""A longer frame is a broken peer. The longest real one is a job whose prompt fills the largest HTTP body."""
+
+_HEAD = struct.Struct("<I")
+
+
+class Begin(msgspec.Struct, frozen=True, tag="begin"):
+    """The first frame down: load this model on this rung; `self_test` asks for a `Tested` before `Loaded`."""
+
+    spec: ModelSpec
+    rung: str
+    self_test: bool = False
+
+
+class Submit(msgspec.Struct, frozen=True, tag="submit"):
+    """A job."""
+
+    job: Job
+
+
+class Withdraw(msgspec.Struct, frozen=True, tag="withdraw"):
+    """Stop working on a request."""
+
+    request_id: int
+
+
+class Tested(msgspec.Struct, frozen=True, tag="tested"):
+    """What the self-test saw: for each probe the best token and how far the runner-up was behind."""
+
+    best: tuple[int, ...]
+    margin: tuple[float, ...]
+
+
+class Aboard(msgspec.Struct, frozen=True, tag="aboard"):
+    """Who shares the step that begins now: should the worker die in it, one of these is to blame (ENGINE.md 22)."""
+
+    request_ids: tuple[int, ...]
+
+
+Down: TypeAlias = Begin | Submit | Withdraw
+Up: TypeAlias = (
+    Prepared | Stepped | Stopped | Loading | Loaded | LoadFailed | Died | Tested | Aboard
+)
+
+T = TypeVar("T")
+
+
+class FrameError(Exception):
+    """The peer sent what is no frame."""
+
+
+def pack(model: str, frame: Down | Up) -> bytes:
+    """Encode one frame with its length in front."""
+    body = msgspec.msgpack.encode((model, frame))
+    return _HEAD.pack(len(body)) + body
+
+
+class Unpacker(Generic[T]):
+    """Turns a stream of bytes into (model, frame) pairs."""
+
+    def __init__(self, kind: type[tuple[str, T]]) -> None:
+        self._decoder = msgspec.msgpack.Decoder(kind)
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[str, T]]:
+        """Take bytes; yield every frame that is now whole. FrameError when the stream is broken."""
+        self._buffer += data
+        while len(self._buffer) >= _HEAD.size:
+            (length,) = _HEAD.unpack_from(self._buffer)
+            if length > FRAME_BYTES_MAX:
+                raise FrameError(f"a frame of {length} bytes is over the limit")
+            end = _HEAD.size + length
+            if len(self._buffer) < end:
+                return
+            body = bytes(memoryview(self._buffer)[_HEAD.size : end])
+            del self._buffer[:end]
+            try:
+                yield self._decoder.decode(body)
+            except msgspec.MsgspecError as error:
+                raise FrameError(f"not a frame: {error}") from error
+
+
+def reads_down() -> Unpacker[Down]:
+    """What the worker reads with."""
+    return Unpacker(tuple[str, Down])
+
+
+def reads_up() -> Unpacker[Up]:
+    """What the daemon reads with."""
+    return Unpacker(tuple[str, Up])

@@ -1,0 +1,267 @@
+"""The worker: one process, one resident model. Run as `python -m engines.worker FD`.
+
+Two threads. Intake reads frames, lays prompts out and answers `Prepared` while a step runs (ctypes lets go of
+the interpreter); the main thread steps. What intake wants of the batcher it puts into a mailbox that the main
+thread empties before each step: the batcher has one owner. The process ends when its socket closes, also when
+the daemon was killed (ENGINE.md 1).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines import ladder, llama, selftest
+from engines.batcher import Batcher, Told
+from engines.engine import Job, Loaded, LoadFailed, Loading, Prepared, Stopped
+from engines.gguf import GgufError, Header, read_header
+from engines.prompt import Layout, Layouter, PromptError, TooLongError
+from engines.spec import ModelSpec
+from engines.wire import Aboard, Begin, Submit, Up, Withdraw, pack, reads_down
+from policies.messages import Halt
+
+CONTEXT_DEFAULT = 8192
+SUB_BATCH_CPU, SUB_BATCH_GPU = 128, 512
+"""Tokens of one compute graph: on a processor small enough that a step ends soon, at the same speed (ENGINE.md 11)."""
+CACHED_SEQUENCES = 4
+"""Sequences beyond the running ones, which keep prompts that ended."""
+LOWER_PRIORITY = 5
+
+
+class Line:
+    """The socket to the daemon. Both threads send; a frame is written whole."""
+
+    def __init__(self, sock: socket.socket, model: str) -> None:
+        self._sock = sock
+        self._model = model
+        self._whole = threading.Lock()
+
+    def send(self, *frames: Up) -> None:
+        """Write frames; a daemon that is gone ends the process."""
+        data = b"".join(pack(self._model, frame) for frame in frames)
+        try:
+            with self._whole:
+                self._sock.sendall(data)
+        except OSError:
+            os._exit(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A model that is loaded and has passed its self-test."""
+
+    model: llama.Model
+    layouter: Layouter
+    batcher: Batcher
+
+
+class Worker:
+    """Joins the two threads."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._reader = reads_down()
+        self._mail: queue.SimpleQueue[Callable[[Batcher], list[Told]]] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """Load what the first frame asks for, then step until the socket closes."""
+        begin, early = self._first_frames()
+        line = Line(self._sock, begin.spec.name)
+        try:
+            resident = load(begin, line)
+        except (llama.LoadError, selftest.SelfTestError, GgufError, OSError) as error:
+            line.send(LoadFailed(str(error)))
+            return
+        for frame in early:
+            self._take(frame, resident, line)
+        threading.Thread(target=self._intake, args=(resident, line), daemon=True).start()
+        self._step_for_ever(resident.batcher, line)
+
+    def _first_frames(self) -> tuple[Begin, list[Submit | Withdraw]]:
+        frames: list[Begin | Submit | Withdraw] = []
+        while not frames:
+            data = self._sock.recv(1 << 16)
+            if not data:
+                os._exit(0)
+            frames = [frame for _, frame in self._reader.feed(data)]
+        begin, *rest = frames
+        assert isinstance(begin, Begin), "the first frame begins"
+        return begin, [frame for frame in rest if not isinstance(frame, Begin)]
+
+    def _intake(self, resident: Resident, line: Line) -> None:
+        while data := _receive(self._sock):
+            for _, frame in self._reader.feed(data):
+                if not isinstance(frame, Begin):
+                    self._take(frame, resident, line)
+        os._exit(0)  # native code may be deep in a step: nothing gentler ends it now
+
+    def _take(self, frame: Submit | Withdraw, resident: Resident, line: Line) -> None:
+        match frame:
+            case Submit(job=job):
+                self._prepare(job, resident, line)
+            case Withdraw(request_id=request_id):
+                self._mail.put(lambda batcher: batcher.stop(request_id))
+
+    def _prepare(self, job: Job, resident: Resident, line: Line) -> None:
+        arrived = time.monotonic()
+        try:
+            layout = resident.layouter.lay_out(job.prompt, job.tokens_max)
+        except PromptError as error:
+            too_long = isinstance(error, TooLongError)
+            line.send(Stopped(job.request_id, Halt.INVALID, detail=str(error), too_long=too_long))
+            return
+        cached = resident.batcher.cached_tokens(layout.tokens)
+        line.send(Prepared(job.request_id, len(layout.tokens), cached))
+        self._mail.put(lambda batcher: _submit(batcher, job, layout, arrived))
+
+    def _step_for_ever(self, batcher: Batcher, line: Line) -> None:
+        aboard: tuple[int, ...] = ()
+        while True:
+            self._open_mail(batcher, line)
+            if (now_aboard := batcher.aboard()) != aboard:
+                aboard = now_aboard
+                line.send(Aboard(aboard))
+            line.send(*batcher.step())
+
+    def _open_mail(self, batcher: Batcher, line: Line) -> None:
+        """Do what intake asked for; wait for it when there is nothing to step."""
+        while True:
+            try:
+                letter = self._mail.get(block=not batcher.busy)
+            except queue.Empty:
+                return
+            line.send(*letter(batcher))
+
+
+def load(begin: Begin, line: Line) -> Resident:
+    """Load the model on the rung that was asked for, test it, and say so."""
+    spec, rung = begin.spec, ladder.RUNGS[begin.rung]
+    started = time.monotonic()
+    header = read_header(Path(spec.path))
+    os.nice(LOWER_PRIORITY)
+    llama.start()
+    model = llama.Model(
+        spec.path,
+        gpu_layers=rung.gpu_layers(spec.gpu_layers),
+        extra_buffers=rung.extra_buffers,
+        progress=_reporter(line, rung.name),
+    )
+    context_tokens = spec.context or min(model.context_tokens, CONTEXT_DEFAULT)
+    context = _make_context(model, spec, context_tokens, gpu=rung.gpu)
+    if begin.self_test:
+        line.send(selftest.run(model, context))
+    batcher = Batcher(
+        model,
+        context,
+        sequences=spec.sequences + CACHED_SEQUENCES,
+        running_max=spec.sequences,
+        budget=_sub_batch(gpu=rung.gpu),
+        can_trim=selftest.can_trim(model, context),
+    )
+    layouter = Layouter(
+        model,
+        context=context_tokens,
+        fim_order=model.meta("hearth.fim_order") or "psm",
+        template=model.chat_template(),
+    )
+    line.send(_loaded(spec, rung.name, model, context_tokens, header, time.monotonic() - started))
+    return Resident(model, layouter, batcher)
+
+
+def _make_context(
+    model: llama.Model, spec: ModelSpec, context_tokens: int, *, gpu: bool
+) -> llama.Context:
+    sub_batch = _sub_batch(gpu=gpu)
+    return llama.Context(
+        model,
+        cells=context_tokens * spec.sequences,
+        batch=max(sub_batch, spec.sequences),
+        sub_batch=sub_batch,
+        sequences=max(2, spec.sequences + CACHED_SEQUENCES),
+        kv_type=spec.kv_type,
+        threads=spec.threads or _processors(),
+    )
+
+
+def _loaded(
+    spec: ModelSpec,
+    rung: str,
+    model: llama.Model,
+    context_tokens: int,
+    header: Header,
+    load_s: float,
+) -> Loaded:
+    return Loaded(
+        rung=rung,
+        sequences=spec.sequences,
+        context_tokens=context_tokens,
+        load_s=load_s,
+        used_bytes=header.file_bytes,
+        fim=model.fim.usable,
+        chat=model.chat_template() is not None,
+        architecture=header.architecture,
+        parameters=model.parameters,
+        file_bytes=header.file_bytes,
+        quantisation=header.quantisation,
+        languages=header.strings("hearth.languages"),
+    )
+
+
+def _submit(batcher: Batcher, job: Job, layout: Layout, arrived: float) -> list[Told]:
+    batcher.submit(job, layout, arrived)
+    return []
+
+
+def _reporter(line: Line, rung: str) -> Callable[[float], bool]:
+    """Return a progress callback that tells the daemon of every whole percent."""
+    told = -1
+
+    def report(done: float) -> bool:
+        nonlocal told
+        if int(done * 100) > told:
+            told = int(done * 100)
+            line.send(Loading(done, rung))
+        return True
+
+    return report
+
+
+def _sub_batch(*, gpu: bool) -> int:
+    return SUB_BATCH_GPU if gpu else SUB_BATCH_CPU
+
+
+def _processors() -> int:
+    """Return the processors this process may use, at most the physical cores: two threads on one core slow both."""
+    import psutil
+
+    usable = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return max(1, min(usable, psutil.cpu_count(logical=False) or usable))
+
+
+def _receive(sock: socket.socket) -> bytes:
+    with contextlib.suppress(OSError):
+        return sock.recv(1 << 18)
+    return b""
+
+
+def main() -> None:
+    """Serve the socket whose descriptor is the only argument."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is for the daemon, which then closes the socket
+    Worker(socket.socket(fileno=int(sys.argv[1]))).run()
+
+
+if __name__ == "__main__":
+    main()
