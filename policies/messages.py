@@ -2,7 +2,7 @@
 
 Frozen values that hold sizes, kinds and times; never text, futures, callbacks or handles.
 
-    outer events (people, the machine)     Arrived Cancelled MemoryChanged Tick
+    outer events (people, the machine)     Arrived Cancelled Foreseen MemoryChanged Tick
     inner events (what actions led to)     Prepared Stepped Stopped Loaded LoadFailed Unloaded EngineDied
     actions                                Start Stop End Load Unload
 
@@ -37,6 +37,7 @@ class Reason(StrEnum):
     CLIENT = "client"  # the caller withdrew, or went away
     NEWER = "newer request for the same place"
     STALE = "document changed"
+    YIELDED = "gave way to more urgent work"
     EXPIRED = "limit sent by the client has passed"
     QUEUE_FULL = "queue is full"
     TOO_LONG = "prompt does not fit the model's context"
@@ -65,6 +66,13 @@ class Cancelled:
 
     request_id: int
     reason: Reason = Reason.CLIENT
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """Somebody will need this model soon; it is loaded only where that takes memory from nobody."""
+
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +161,7 @@ class EngineDied:
     inside: tuple[int, ...]
 
 
-OuterEvent: TypeAlias = Arrived | Cancelled | MemoryChanged | Tick
+OuterEvent: TypeAlias = Arrived | Cancelled | Foreseen | MemoryChanged | Tick
 InnerEvent: TypeAlias = Prepared | Stepped | Stopped | Loaded | LoadFailed | Unloaded | EngineDied
 Event: TypeAlias = OuterEvent | InnerEvent
 

@@ -1,0 +1,337 @@
+"""The machine that decides: which request starts where and when, which model is in memory, how each request ends.
+
+Rules
+
+1. `handle` is the only method that changes anything. It is a function of the pairs (now, event) it was given:
+   no clock, no chance, no look at a process.
+2. Events are facts, actions are wishes. A sequence is free at `Stopped`, not at `Stop`; memory is free at
+   `Unloaded`, not at `Unload`.
+3. Every request gets exactly one `End`. None follows for a request that has had one, whatever its engine still says.
+4. Order is class, then arrival. A request that lost its sequence keeps its turn.
+5. One sequence of a model that completes at the cursor is kept for interactive work, and where even that is taken
+   the least urgent running request makes way: a keystroke never waits behind lesser work.
+6. Whoever waits is waited for: each wait ends by an event that is on its way, or at `next_wakeup`.
+
+Theory of operation
+
+A request is queued, running, or stopping. It lives in the `Book`, which keeps one ordered queue and one crew (those
+who hold a sequence) a model. A model is absent, loading, ready, draining or failed; the `Roster` keeps its phase and
+adds up memory. Each event first changes one of these (`_arrived`, `_stopped`, `_died`, ...); then, whatever it was,
+three things are put right, in this order: limits that have passed (`_expire`), free sequences (`_fill`), and memory
+(`_place_models`), because who starts decides which model is busy, and who is busy decides which model may leave.
+
+                  Start                  Stopped(done, invalid, failed)
+      queued  ------------->  running  ---------------------------------->  End
+        ^ ^                    |   | Stop                 (done: may cross the Stop)
+        | +--- evicted, died --+   v
+        +------ Stopped -------- stopping      withdrawn while running: Stop and End at once,
+                                               the sequence is free only at Stopped
+
+A death frees every sequence at once. Those inside the step it happened in are tried once more, alone; a second death
+makes them poison. The others are queued again. A worker that dies again and again without a step between is barred for
+a while, and what waits for it fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import assert_never
+
+from policies import checks
+from policies.admission import has_room, in_the_way, is_welcome, yielding
+from policies.baselines import slack_s, urgency
+from policies.book import Book, Entry, Stage
+from policies.intake import make_room, objection
+from policies.limits import Limits
+from policies.messages import (
+    Action,
+    Arrived,
+    Cancelled,
+    End,
+    EngineDied,
+    Event,
+    Foreseen,
+    Halt,
+    Load,
+    Loaded,
+    LoadFailed,
+    MemoryChanged,
+    Outcome,
+    OuterEvent,
+    Prepared,
+    Reason,
+    Start,
+    Stepped,
+    Stopped,
+    Tick,
+    Unload,
+    Unloaded,
+)
+from policies.request import Class, Request
+from policies.residency import demands, plan_room
+from policies.roster import ModelState, Roster, Wish
+from policies.supersede import superseded
+from policies.view import ModelView, Phase, Picture, Standing
+
+
+class Scheduler:
+    """Events in, actions out. `models` are all that are configured, in order of preference."""
+
+    def __init__(self, models: Sequence[ModelView], limits: Limits) -> None:
+        self._limits = limits
+        self._book = Book([model.name for model in models])
+        self._roster = Roster(models, limits.memory_bytes)
+        self._settles_at: float | None = None
+
+    def handle(self, event: Event, *, now: float) -> list[Action]:
+        """Take one event into account; return the actions it calls for, in order."""
+        match event:
+            case Stepped() | Prepared():  # nothing can start or leave because of a step
+                self._measured(event)
+                return []
+            case Arrived() | Cancelled() | Foreseen() | MemoryChanged() | Tick():
+                actions = self._outer(event, now)
+            case Stopped() | Loaded() | LoadFailed() | Unloaded() | EngineDied():
+                actions = self._inner(event, now)
+            case _:
+                assert_never(event)
+        actions += self._expire(now)
+        actions += self._fill(now)
+        actions += self._place_models(now)
+        return actions
+
+    def next_wakeup(self) -> float | None:
+        """When it wants a `Tick`, in the time of `now`; None while only events can change anything."""
+        times = (self._book.next_expiry(), self._settles_at)
+        return min((time for time in times if time is not None), default=None)
+
+    def check(self) -> None:
+        """Assert the invariants; for tests and simulation, after every event."""
+        checks.check(self._book, self._roster, next_wakeup=self.next_wakeup())
+
+    def picture(self) -> Picture:
+        """How things stand, for status pages."""
+        return Picture(
+            models=tuple(self._standing(model) for model in self._roster),
+            waiting=self._book.count(Stage.QUEUED),
+            running=self._book.count(Stage.RUNNING, Stage.STOPPING),
+            memory_bytes=self._roster.memory_bytes,
+        )
+
+    def _outer(self, event: OuterEvent, now: float) -> list[Action]:
+        match event:
+            case Arrived(request):
+                return self._arrived(request, now)
+            case Cancelled(request_id, reason):
+                return self._withdraw([request_id], Outcome.CANCELLED, reason)
+            case Foreseen(model):
+                return self._foreseen(model)
+            case MemoryChanged(budget_bytes):
+                self._roster.memory_bytes = budget_bytes
+            case Tick():
+                pass
+            case _:
+                assert_never(event)
+        return []
+
+    def _inner(
+        self, event: Stopped | Loaded | LoadFailed | Unloaded | EngineDied, now: float
+    ) -> list[Action]:
+        match event:
+            case Stopped():
+                return self._stopped(event, now)
+            case Loaded(model, sequences):
+                self._roster[model].loaded(sequences, now)
+            case LoadFailed(model):
+                self._roster[model].phase = Phase.FAILED
+                return self._book.end_all(
+                    self._book.queue(model), Outcome.FAILED, Reason.LOAD_FAILED
+                )
+            case Unloaded(model):
+                self._roster[model].gone()
+            case EngineDied(model, inside):
+                return self._died(model, inside, now)
+            case _:
+                assert_never(event)
+        return []
+
+    # --- requests ---------------------------------------------------------------------------------------
+
+    def _arrived(self, request: Request, now: float) -> list[Action]:
+        """Queue a new request.
+
+        1. Nobody can serve it: it ends at once.
+        2. It replaces older ones for the same place, running or not.
+        3. The queue is full, and nobody can make room: it is refused.
+        4. It waits its turn.
+        """
+        if end := objection(self._roster.find(request.model), now):  # 1
+            return [End(request.id, *end)]
+        live = [entry.request for entry in self._book.live()] if request.place else []
+        older = superseded(request, live, neighbour_lines=self._limits.neighbour_lines)
+        actions = self._withdraw(older, Outcome.SUPERSEDED, Reason.NEWER)  # 2
+        dropped = make_room(request.klass, self._book, self._limits)
+        if dropped is None:  # 3
+            return [*actions, End(request.id, Outcome.REFUSED, Reason.QUEUE_FULL)]
+        actions += self._book.end_all(dropped, Outcome.REFUSED, Reason.QUEUE_FULL)
+        self._book.add(Entry(request, now))  # 4
+        return actions
+
+    def _stopped(self, event: Stopped, now: float) -> list[Action]:
+        """A sequence is free.
+
+        1. It is news of a former life (its worker died since), or of nobody's.
+        2. It was already answered.
+        3. The engine is through with it, even where that crossed a `Stop`.
+        4. It made way as it was asked to: it waits again.
+        5. Its cells were taken, or the engine gave it back unasked: it waits again, so many times.
+        """
+        entry = self._book.find(event.request_id)
+        if entry is None or entry.stage is Stage.QUEUED:  # 1
+            return []
+        model = self._roster[entry.request.model]
+        asked = entry.stage is Stage.STOPPING
+        model.used_s = now
+        self._book.release(entry)
+        model.full = event.halt is Halt.EVICTED and self._book.is_busy(model.name)
+        if entry.ended:  # 2
+            return []
+        if event.halt in _END_OF:  # 3
+            outcome, reason = _END_OF[event.halt]
+            return self._book.end(entry, outcome, Reason.TOO_LONG if event.too_long else reason)
+        if asked and event.halt is Halt.STOPPED:  # 4
+            return []
+        return self._set_back(entry)  # 5
+
+    def _set_back(self, entry: Entry) -> list[Action]:
+        entry.setbacks += 1
+        if entry.setbacks <= self._limits.setbacks_max:
+            return []
+        return self._book.end(entry, Outcome.FAILED, Reason.ENGINE)
+
+    def _withdraw(self, ids: Iterable[int], outcome: Outcome, reason: Reason) -> list[Action]:
+        """End those of them that are live; the rest have had their end."""
+        entries = [self._book.find(request_id) for request_id in ids]
+        return self._book.end_all((e for e in entries if e and not e.ended), outcome, reason)
+
+    def _expire(self, now: float) -> list[Action]:
+        return self._book.end_all(self._book.expired(now), Outcome.CANCELLED, Reason.EXPIRED)
+
+    # --- models -----------------------------------------------------------------------------------------
+
+    def _foreseen(self, name: str) -> list[Action]:
+        """Load a model ahead of need: only if nobody waits for memory, and nobody has to leave."""
+        model = self._roster.find(name)
+        if model is None or model.phase is not Phase.ABSENT or demands(self._book, self._roster):
+            return []
+        return self._load(model) if self._roster.fits_now(model) else []
+
+    def _died(self, name: str, inside: tuple[int, ...], now: float) -> list[Action]:
+        """A worker is gone, and with it every sequence.
+
+        1. It was asked to go anyway.
+        2. A request is inside a second time: it is poison.
+        3. Inside for the first time: once more, alone. The others: as before, so many times.
+        4. It keeps dying without a step between: what waits for it fails, and it is left alone for a while.
+        """
+        model = self._roster[name]
+        if model.phase is Phase.DRAINING:  # 1
+            model.gone()
+            return []
+        actions: list[Action] = []
+        for entry in self._book.crew(name):
+            self._book.release(entry)
+            if entry.ended:
+                continue
+            if entry.alone and entry.request.id in inside:  # 2
+                actions += self._book.end(entry, Outcome.FAILED, Reason.POISON)
+            else:  # 3
+                entry.alone = entry.alone or entry.request.id in inside
+                actions += self._set_back(entry)
+        if model.died(now, window_s=self._limits.deaths_window_s) > self._limits.deaths_max:  # 4
+            model.barred_until_s = now + self._limits.back_off_s
+            actions += self._book.end_all(self._book.queue(name), Outcome.FAILED, Reason.ENGINE)
+        return actions
+
+    def _measured(self, step: Stepped | Prepared) -> None:
+        if isinstance(step, Stepped):
+            model = self._roster[step.model]
+            model.fruitless_s.clear()
+            model.speed = model.speed.after(step)
+
+    # --- putting things right ---------------------------------------------------------------------------
+
+    def _fill(self, now: float) -> list[Action]:
+        """Start whoever may start, in order; where an interactive one may not, ask a lesser one to make way."""
+        actions: list[Action] = []
+        for model in self._roster:
+            if model.phase is Phase.READY and self._book.queue(model.name):
+                actions += self._fill_model(model, now)
+        return actions
+
+    def _fill_model(self, model: ModelState, now: float) -> list[Action]:
+        actions: list[Action] = []
+        welcome = [
+            entry
+            for entry in self._book.queue(model.name)
+            if is_welcome(model, entry, limits=self._limits, now=now)
+        ]
+        while welcome and has_room(model, self._book.crew(model.name), welcome[0]):
+            actions.append(self._start(model, welcome.pop(0), now))
+        waiting = sum(entry.request.klass is Class.INTERACTIVE for entry in welcome)
+        for entry in yielding(waiting, self._book.crew(model.name)):
+            actions += self._make_way(entry)
+        return actions
+
+    def _make_way(self, entry: Entry) -> list[Action]:
+        """Stop a running request without ending it; but a guess that would come too late is worth nothing."""
+        if entry.request.klass is Class.SPECULATIVE:
+            return self._book.end(entry, Outcome.CANCELLED, Reason.YIELDED)
+        return self._book.stop(entry)
+
+    def _start(self, model: ModelState, entry: Entry, now: float) -> Start:
+        self._book.start(entry)
+        model.used_s = now
+        return Start(
+            entry.request.id,
+            model.name,
+            urgency=urgency(entry.request.klass),
+            slack_s=slack_s(entry.request, now - entry.arrived_s),
+            alone=entry.alone,
+        )
+
+    def _place_models(self, now: float) -> list[Action]:
+        """Carry out the plan for memory; who was held back by a wish that is no more starts now."""
+        plan = plan_room(self._book, self._roster, limits=self._limits, now=now)
+        self._settles_at = plan.settles_at
+        actions: list[Action] = []
+        for model in plan.roomless:
+            queue = self._book.queue(model.name)
+            actions += self._book.end_all(queue, Outcome.REFUSED, Reason.NO_ROOM)
+        for model in self._roster:
+            by = plan.wishes.get(model.name)
+            since_s = model.wish.since_s if model.wish else now
+            model.wish = None if by is None else Wish(by, since_s)
+            for entry in in_the_way(model, self._book.crew(model.name)):
+                actions += self._make_way(entry)
+        for model in plan.unload:
+            model.phase = Phase.DRAINING
+            actions.append(Unload(model.name))
+        for model in plan.load:
+            actions += self._load(model)
+        return actions + self._fill(now)
+
+    def _load(self, model: ModelState) -> list[Action]:
+        model.phase = Phase.LOADING
+        return [Load(model.name)]
+
+    def _standing(self, model: ModelState) -> Standing:
+        running = len(self._book.crew(model.name))
+        return Standing(model.name, model.phase, running, model.deaths, model.speed)
+
+
+_END_OF: dict[Halt, tuple[Outcome, Reason]] = {
+    Halt.DONE: (Outcome.DONE, Reason.COMPLETE),
+    Halt.INVALID: (Outcome.REFUSED, Reason.INVALID),
+    Halt.FAILED: (Outcome.FAILED, Reason.ENGINE),
+}

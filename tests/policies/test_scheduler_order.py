@@ -1,0 +1,214 @@
+"""Who starts, who waits, who makes way."""
+
+from __future__ import annotations
+
+from policies.messages import (
+    Cancelled,
+    End,
+    Halt,
+    Load,
+    Outcome,
+    Reason,
+    Start,
+    Stop,
+    Stopped,
+    Tick,
+)
+from policies.request import Kind
+from tests.policies.machine import HERE, Machine, ask, model, numbers
+
+
+def test_a_model_is_loaded_once_for_all_who_wait() -> None:
+    """The first who needs it asks for it; the others share the load."""
+    machine = Machine()
+    assert machine(ask(1)) == [Load("m")]
+    assert machine(ask(2)) == []
+    assert numbers(machine.load()) == [("Start", 1), ("Start", 2)]
+
+
+def test_start_carries_urgency_and_the_time_left() -> None:
+    """A completion is promised its first token within 0.3 s, of which 0.1 s have gone."""
+    machine = Machine()
+    machine(ask(1))
+    assert machine.wait(0.1).load() == [Start(1, "m", urgency=4.0, slack_s=0.3 - 0.1)]
+
+
+def test_what_was_promised_nothing_has_much_slack() -> None:
+    """The engine may take its time over background work, and over nothing before it."""
+    machine = Machine()
+    machine(ask(1, Kind.INDEX))
+    assert machine.load() == [Start(1, "m", urgency=1.0, slack_s=60.0)]
+
+
+def test_class_goes_before_arrival() -> None:
+    """One sequence is kept for keystrokes, so the chat that came first waits with the index."""
+    machine = Machine()
+    machine(ask(1, Kind.INDEX), ask(2, Kind.TRANSLATE), ask(3, Kind.CHAT), ask(4))
+    assert numbers(machine.load(sequences=3)) == [("Start", 4), ("Start", 3)]
+    assert numbers(machine(Stopped(4, Halt.DONE))) == [("End", 4), ("Start", 2)]
+
+
+def test_the_configured_cap_is_kept() -> None:
+    """An engine may offer more sequences than the configuration allows."""
+    machine = Machine(model(sequences=2))
+    machine(ask(1), ask(2), ask(3))
+    assert numbers(machine.load(sequences=8)) == [("Start", 1), ("Start", 2)]
+
+
+def test_the_last_sequence_is_kept_for_keystrokes() -> None:
+    """Lesser work may use all but one."""
+    machine = Machine()
+    machine(ask(1, Kind.INDEX), ask(2, Kind.CHAT))
+    assert numbers(machine.load(sequences=2)) == [("Start", 2)]
+    assert numbers(machine(ask(3))) == [("Start", 3)]
+
+
+def test_a_keystroke_makes_the_least_urgent_stop() -> None:
+    """Its sequence is free only at Stopped, and it waits again without an end."""
+    machine = Machine()
+    machine(ask(1, Kind.CHAT))
+    machine.load(sequences=1)
+    assert machine(ask(2)) == [Stop(1, "m")]
+    assert numbers(machine(Stopped(1, Halt.STOPPED))) == [("Start", 2)]
+    assert numbers(machine(Stopped(2, Halt.DONE))) == [("End", 2), ("Start", 1)]
+
+
+def test_one_is_stopped_for_each_keystroke_that_waits() -> None:
+    """Those on their way out are counted, so that nobody is stopped in vain."""
+    machine = Machine()
+    machine(ask(1, Kind.CHAT), ask(2, Kind.INDEX))
+    machine.load(sequences=3)
+    assert numbers(machine(ask(3))) == [("Start", 3)]
+    assert machine(ask(4)) == [Stop(2, "m")]
+    assert machine(Tick()) == []
+    assert machine(ask(5)) == [Stop(1, "m")]
+
+
+def test_a_speculative_request_that_makes_way_has_ended() -> None:
+    """A guess that comes late is worth nothing."""
+    machine = Machine()
+    machine(ask(1, Kind.AHEAD))
+    machine.load(sequences=1)
+    yielded = End(1, Outcome.CANCELLED, Reason.YIELDED)
+    assert machine(ask(2)) == [Stop(1, "m"), yielded]
+    assert numbers(machine(Stopped(1, Halt.STOPPED))) == [("Start", 2)]
+
+
+def test_done_may_cross_the_stop() -> None:
+    """The fact wins over the wish."""
+    machine = Machine()
+    machine(ask(1, Kind.CHAT))
+    machine.load(sequences=1)
+    machine(ask(2))
+    assert numbers(machine(Stopped(1, Halt.DONE))) == [("End", 1), ("Start", 2)]
+
+
+def test_withdrawn_while_queued() -> None:
+    """It ends, and nothing is stopped."""
+    machine = Machine()
+    machine(ask(1))
+    assert machine(Cancelled(1)) == [End(1, Outcome.CANCELLED, Reason.CLIENT)]
+    assert machine(Cancelled(1)) == []
+    assert machine.load() == []
+
+
+def test_withdrawn_while_running() -> None:
+    """Its caller is answered at once; its sequence is free only at Stopped."""
+    machine = Machine()
+    machine(ask(1))
+    machine.load(sequences=1)
+    machine(ask(2))
+    assert machine(Cancelled(1, Reason.STALE)) == [
+        Stop(1, "m"),
+        End(1, Outcome.CANCELLED, Reason.STALE),
+    ]
+    assert numbers(machine(Stopped(1, Halt.DONE))) == [("Start", 2)]
+
+
+def test_withdrawn_while_making_way() -> None:
+    """One Stop is enough, and it does not wait again."""
+    machine = Machine()
+    machine(ask(1, Kind.CHAT))
+    machine.load(sequences=1)
+    machine(ask(2))
+    assert machine(Cancelled(1)) == [End(1, Outcome.CANCELLED, Reason.CLIENT)]
+    assert numbers(machine(Stopped(1, Halt.STOPPED))) == [("Start", 2)]
+
+
+def test_a_newer_completion_supersedes_a_queued_one() -> None:
+    """In the same place of the same document of the same client."""
+    machine = Machine()
+    machine(ask(1, place=HERE))
+    assert machine(ask(2, place=HERE)) == [End(1, Outcome.SUPERSEDED, Reason.NEWER)]
+
+
+def test_a_newer_completion_supersedes_a_running_one() -> None:
+    """And waits for its sequence."""
+    machine = Machine()
+    machine(ask(1, place=HERE))
+    machine.load(sequences=1)
+    assert machine(ask(2, place=HERE)) == [
+        Stop(1, "m"),
+        End(1, Outcome.SUPERSEDED, Reason.NEWER),
+    ]
+    assert numbers(machine(Stopped(1, Halt.STOPPED))) == [("Start", 2)]
+
+
+def test_a_clients_limit_ends_its_request() -> None:
+    """Queued or running; an early tick is harmless."""
+    machine = Machine()
+    machine(ask(1, expires_s=2.0))
+    machine.load()
+    assert machine.scheduler.next_wakeup() == 2.0
+    assert machine.wait(1.9)(Tick()) == []
+    assert machine.wait(0.1)(Tick()) == [
+        Stop(1, "m"),
+        End(1, Outcome.CANCELLED, Reason.EXPIRED),
+    ]
+    assert machine.scheduler.next_wakeup() is None
+
+
+def test_a_full_queue_drops_the_oldest_guess_first() -> None:
+    """Then it refuses."""
+    machine = Machine(queue_max=2)
+    machine(ask(1, Kind.AHEAD), ask(2, Kind.CHAT))
+    assert machine(ask(3)) == [End(1, Outcome.REFUSED, Reason.QUEUE_FULL)]
+    assert machine(ask(4)) == [End(4, Outcome.REFUSED, Reason.QUEUE_FULL)]
+
+
+def test_a_class_has_its_share_of_the_queue() -> None:
+    """Over it others may still wait; a newer guess replaces the oldest."""
+    machine = Machine(queue_class_max=1)
+    machine(ask(1, Kind.CHAT), ask(2, Kind.AHEAD))
+    assert machine(ask(3, Kind.CHAT)) == [End(3, Outcome.REFUSED, Reason.QUEUE_FULL)]
+    assert machine(ask(4, Kind.AHEAD)) == [End(2, Outcome.REFUSED, Reason.QUEUE_FULL)]
+
+
+def test_an_evicted_request_waits_until_somebody_leaves() -> None:
+    """Started at once, it would find the same full cache."""
+    machine = Machine()
+    machine(ask(1, Kind.CHAT), ask(2, Kind.CHAT))
+    machine.load()
+    assert machine(Stopped(2, Halt.EVICTED)) == []
+    assert numbers(machine(Stopped(1, Halt.DONE))) == [("End", 1), ("Start", 2)]
+
+
+def test_a_request_that_loses_its_sequence_too_often_fails() -> None:
+    """Everything has a limit."""
+    machine = Machine(setbacks_max=1)
+    machine(ask(1))
+    machine.load()
+    assert numbers(machine(Stopped(1, Halt.EVICTED))) == [("Start", 1)]
+    assert machine(Stopped(1, Halt.EVICTED)) == [End(1, Outcome.FAILED, Reason.ENGINE)]
+
+
+def test_what_the_engine_could_not_do_is_said() -> None:
+    """The request's fault is a refusal, the engine's a failure."""
+    machine = Machine()
+    machine(ask(1), ask(2), ask(3))
+    machine.load()
+    assert machine(Stopped(1, Halt.INVALID, too_long=True)) == [
+        End(1, Outcome.REFUSED, Reason.TOO_LONG)
+    ]
+    assert machine(Stopped(2, Halt.INVALID)) == [End(2, Outcome.REFUSED, Reason.INVALID)]
+    assert machine(Stopped(3, Halt.FAILED)) == [End(3, Outcome.FAILED, Reason.ENGINE)]
