@@ -44,6 +44,8 @@ class Draft:
     """Who wrote it: `model` or `look-up`."""
     model: str = ""
     request_id: int = 0
+    typed: str = ""
+    """What of the text stands before the cursor already, as the user has typed it since it was written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,68 @@
+"""What the model is shown of the documents: windows around the cursor, and the other open documents.
+
+Windows are counted in characters and lines; line ends become line feeds, the only kind that models know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from lsp.assistant import Related
+from lsp.document import Document, Spot
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of the documents goes into one query."""
+
+    prefix_lines: int = 256
+    prefix_chars: int = 16_000
+    suffix_lines: int = 64
+    suffix_chars: int = 4_000
+    related_documents: int = 4
+    related_chars: int = 8_000
+    """Of each."""
+
+
+def window(document: Document, spot: Spot, limits: Limits) -> tuple[str, str]:
+    """The text before and after the cursor."""
+    line = document.line(spot.line)
+    before = line[: spot.column][-limits.prefix_chars :]
+    after = line[spot.column :][: limits.suffix_chars]
+    above = document.above(
+        spot.line, lines_max=limits.prefix_lines, chars_max=limits.prefix_chars - len(before)
+    )
+    below = document.below(
+        spot.line, lines_max=limits.suffix_lines, chars_max=limits.suffix_chars - len(after)
+    )
+    end = "\n" if spot.line + 1 < document.line_count else ""
+    return feeds(above) + before, after + end + feeds(below)
+
+
+def related(documents: Iterable[Document], asked: Document, limits: Limits) -> tuple[Related, ...]:
+    """The beginnings of the other open documents, in the order given."""
+    found: list[Related] = []
+    for document in documents:
+        if len(found) == limits.related_documents:
+            break
+        if document is asked:
+            continue
+        text = document.below(-1, lines_max=document.line_count, chars_max=limits.related_chars)
+        if text:
+            found.append(
+                Related(path=path_of(document.uri), language=document.language, text=feeds(text))
+            )
+    return tuple(found)
+
+
+def feeds(text: str) -> str:
+    """The text with line feeds for all of its line ends."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def path_of(uri: str) -> str:
+    """The path in a `file:` address; any other address as it is."""
+    parts = urlsplit(uri)
+    return unquote(parts.path) if parts.scheme == "file" else uri
