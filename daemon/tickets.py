@@ -7,7 +7,7 @@ and closes each once. It decides nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 from engines.engine import Emitted, Prompt, Sampling, Stopped, StopType, Timings
@@ -34,6 +34,7 @@ class Ask:
     stops: tuple[str, ...] = ()
     expires_s: float | None = None
     predict_s_max: float | None = None
+    logprobs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Ticket:
         if not self.ended:
             self._withdraw(self.id, reason)
 
-    async def pieces(self) -> AsyncIterator[Piece]:
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
         """Yield text as it comes, until the end. Leaving the loop early withdraws the request."""
         try:
             while (piece := await self._pieces.get()) is not None:

@@ -24,7 +24,8 @@ if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs this has not instal
     sys.exit(f"setup: Python 3.11 or newer is needed, this is {sys.version.split()[0]}.")
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+if not __package__:  # run as a script, with this folder as the only one to import from
+    sys.path.insert(0, str(ROOT))
 
 from engines.devices import advice, find_gpus, processor_key  # noqa: E402
 

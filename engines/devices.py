@@ -22,7 +22,7 @@ BACKENDS = ("cuda", "metal", "vulkan", "hip", "sycl")
 """Those of llama.cpp's that compute on a graphics processor."""
 
 _VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
-_NVIDIA_SMI = "--query-gpu=name,memory.total --format=csv,noheader,nounits"
+_NVIDIA_SMI = "--query-gpu=name,memory.total,memory.free --format=csv,noheader,nounits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Gpu:
     name: str
     backend: str
     memory_bytes: int | None = None
+    free_bytes: int | None = None
 
 
 def find_gpus(root: Path = Path("/")) -> tuple[Gpu, ...]:
@@ -53,8 +54,7 @@ def measure_gpus() -> tuple[Gpu, ...]:
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return found
-    rows = [line.rpartition(",") for line in said.splitlines() if "," in line]
-    return tuple(_from_smi(name.strip(), size.strip()) for name, _, size in rows) or found
+    return tuple(_from_smi(line) for line in said.splitlines() if line.count(",") == 2) or found
 
 
 def build_backends() -> tuple[str, ...] | None:
@@ -143,5 +143,8 @@ def _drm(root: Path) -> tuple[Gpu, ...]:
     return tuple(found)
 
 
-def _from_smi(name: str, mebibytes: str) -> Gpu:
-    return Gpu(name, "cuda", int(mebibytes) * 2**20 if mebibytes.isdigit() else None)
+def _from_smi(line: str) -> Gpu:
+    """A row such as `NVIDIA H200, 143771, 143158`; sizes are MiB, and some boards tell none."""
+    name, *sizes = (cell.strip() for cell in line.split(","))
+    total, free = (int(size) * 2**20 if size.isdigit() else None for size in sizes)
+    return Gpu(name, "cuda", total, free)

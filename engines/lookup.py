@@ -23,8 +23,24 @@ CLOSING: Final = ")]}"
 
 SHOWN_ABOVE: Final = 0.5
 
-BIAS: Final = 0.0
-WEIGHTS: Final = dict.fromkeys("log_matched log_of_longest log_after share log_seen root_texts log_distance log_length log_beyond_line in_word splits_word may_end_here closes_too_much repeats_neighbour foreign".split(), 0.0)
+BIAS: Final = -5.101
+WEIGHTS: Final = {
+    "log_matched": 0.497,
+    "log_of_longest": 0.613,
+    "log_after": 0.267,
+    "share": 4.888,
+    "log_seen": 0.815,
+    "root_texts": -0.517,
+    "log_distance": -0.1,
+    "log_length": -0.548,
+    "log_beyond_line": 0.033,
+    "in_word": -0.053,
+    "splits_word": 0.281,
+    "may_end_here": -0.207,
+    "closes_too_much": -2.378,
+    "repeats_neighbour": -2.739,
+    "foreign": 0.0,
+}
 
 
 @dataclass(frozen=True, slots=True)

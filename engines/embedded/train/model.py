@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 POSITIONS_MAX = 4096
-QUERY_BLOCK = 128
+QUERY_BLOCK = 256
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,201 @@
+"""The configuration: frozen, flat per section, fully defaulted, checked once.
+
+Everything with a limit has its name here. `daemon/mistakes.py` turns what pydantic finds into one message.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from daemon.errors import ConfigError
+from daemon.mistakes import explain
+from policies.request import Kind
+
+EMBEDDED_MODEL = Path(__file__).parents[1] / "engines" / "embedded" / "hearth-tiny-q8_0.gguf"
+EMBEDDED_NAME = "hearth-tiny"
+EMBEDDED_KINDS = (Kind.COMPLETE, Kind.POPUP, Kind.GENERATE, Kind.INDEX, Kind.WARM, Kind.AHEAD)
+"""It writes code and was never taught to talk."""
+
+_UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_UNITS |= {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server bound there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def parse_size(text: object) -> object:
+    """`8GiB` and the like as bytes; anything else is left for pydantic to refuse."""
+    if not isinstance(text, str):
+        return text
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if match is None or match[2].upper() not in _UNITS:
+        raise ValueError('must be a size such as "8GiB" or "500MB"')
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _auto_is_none(value: object) -> object:
+    return None if value == "auto" else value
+
+
+Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
+OrAuto = BeforeValidator(_auto_is_none)
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Section(BaseModel):
+    """What every section shares: no unknown keys, no changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Server(Section):
+    """`[server]`: where HTTP is served, and to whom."""
+
+    http: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 8012
+    token: str = ""
+    """Asked from every HTTP client; needed where the host is not loopback."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names by which clients may address this server, beside loopback's own."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web pages that may use this server, such as `https://editor.example`."""
+    lsp_port: Port | None = None
+    """A loopback TCP port for editors in containers, beside the socket."""
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if not is_loopback(self.host) and not self.token:
+            raise ValueError(
+                f'host "{self.host}" is open to the network: set `token` to a long random text, '
+                'or `host = "127.0.0.1"`'
+            )
+        return self
+
+
+class Model(Section):
+    """One `[[model]]`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    path: Path
+    kinds: tuple[Kind, ...] = tuple(Kind)
+    languages: tuple[str, ...] = ()
+    context: Annotated[int, Field(ge=64, le=1_048_576)] | None = None
+    sequences: Annotated[int, Field(ge=1, le=64)] = 4
+    kv_type: Literal["f32", "f16", "q8_0", "q4_0"] = "f16"
+    gpu_layers: Annotated[Annotated[int, Field(ge=0)] | None, OrAuto] = None
+    threads: Annotated[Annotated[int, Field(ge=1, le=1024)] | None, OrAuto] = None
+    pin: bool = False
+
+
+class Memory(Section):
+    """`[memory]`: what all models together may use; by default what the machine can spare."""
+
+    budget: Size | None = None
+
+
+class Limits(Section):
+    """`[limits]`: over each of them the caller is told."""
+
+    queue_max: Annotated[int, Field(ge=1)] = 256
+    tokens_max: Annotated[int, Field(ge=1)] = 4096
+    body_max: Size = 8 * 2**20
+    connections_max: Annotated[int, Field(ge=1)] = 1024
+    editors_max: Annotated[int, Field(ge=1)] = 64
+    parked_max: Size = 2**30
+    journal_max: Annotated[int, Field(ge=1)] = 20_000
+    load_timeout_s: Annotated[float, Field(gt=0)] = 600.0
+
+
+class Completion(Section):
+    """`[completion]`: what an editor's completion is made of."""
+
+    prefix_lines: Annotated[int, Field(ge=1, le=10_000)] = 256
+    suffix_lines: Annotated[int, Field(ge=0, le=10_000)] = 64
+    tokens_max: Annotated[int, Field(ge=1, le=4096)] = 64
+    exclude: tuple[str, ...] = (
+        ".env",
+        ".env.*",
+        "*.pem",
+        "*.key",
+        "*.p12",
+        "*.pfx",
+        "*.kdbx",
+        "id_*",
+        "credentials*",
+        "secrets*",
+    )
+    """Files that are never completed, and never context of another."""
+
+
+class Log(Section):
+    """`[log]`: what the daemon writes about itself; never a user's text."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    file_max: Size = 5 * 2**20
+    files: Annotated[int, Field(ge=1, le=100)] = 3
+
+
+class Config(Section):
+    """The whole of it."""
+
+    server: Server = Server()
+    model: tuple[Model, ...] = ()
+    memory: Memory = Memory()
+    limits: Limits = Limits()
+    completion: Completion = Completion()
+    log: Log = Log()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [model.name for model in self.model]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f'two [[model]] are named "{name}": give each a name of its own')
+        return self
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The configured models; the embedded one where there is none."""
+        return self.model or (embedded_model(),)
+
+
+def embedded_model() -> Model:
+    """The small model that comes with Hearth."""
+    return Model(name=EMBEDDED_NAME, path=EMBEDDED_MODEL, kinds=EMBEDDED_KINDS, pin=True)
+
+
+def load_config(file: Path, *, required: bool = False) -> Config:
+    """Read and check the file; where it is absent (and not `required`), the defaults."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if not required:
+            return Config()
+        raise ConfigError(f"{file}: no such file. Name another with --config.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}.") from error
+    try:
+        config = Config.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}.") from error
+    except ValidationError as error:
+        raise ConfigError(explain(error, Config, file, text)) from error
+    return config.model_copy(update={"model": tuple(_placed(m, file) for m in config.model)})
+
+
+def _placed(model: Model, file: Path) -> Model:
+    """Its path without `~`, and taken from the configuration's own folder where it is relative."""
+    path = file.absolute().parent / model.path.expanduser()
+    return model.model_copy(update={"path": path})

@@ -1,0 +1,111 @@
+"""What the end of a ticket means to an HTTP client: an answer, or which error."""
+
+from __future__ import annotations
+
+import time
+
+from daemon.http.errors import ApiError
+from daemon.http.settings import HttpSettings, Submitter
+from daemon.snapshot import ModelSnapshot, Snapshot
+from daemon.tickets import Ask, Result
+from engines.engine import Chat, Fim, Loaded
+from policies.messages import Outcome, Reason
+
+ANSWERED = frozenset({Reason.COMPLETE, Reason.CLIENT, Reason.NEWER, Reason.STALE, Reason.YIELDED})
+"""Ends that are answered with the text there is; who withdrew a request does not read it."""
+
+CODE_OF = {
+    Reason.EXPIRED: 504,
+    Reason.QUEUE_FULL: 429,
+    Reason.INVALID: 400,
+    Reason.NO_MODEL: 404,
+    Reason.NO_ROOM: 503,
+    Reason.LOAD_FAILED: 503,
+    Reason.SHUTDOWN: 503,
+}
+"""Whatever is not here is our fault: 500."""
+
+SEEN_S = 1.0
+
+NO_FIM = (
+    "Infill is not supported by this model: prefix token is missing. "
+    "suffix token is missing. middle token is missing. "
+)
+NO_CHAT = "Chat is not supported by this model: it has no chat template. Use /v1/completions."
+
+
+class Judge:
+    """Tells good ends from bad ones, and knows the models well enough to say why.
+
+    A snapshot takes most of a millisecond of the loop that serves every key, so what it says of loaded models is
+    kept for a second.
+    """
+
+    def __init__(self, desk: Submitter, settings: HttpSettings) -> None:
+        self._desk = desk
+        self._seen: dict[str, Loaded] = {}
+        self._seen_until_s = 0.0
+        self._retry_after = {"Retry-After": str(settings.retry_after_s)}
+
+    def __call__(self, ask: Ask, result: Result) -> ApiError | None:
+        """The error that a result is, if it is one."""
+        partial = result.reason is Reason.EXPIRED and result.text
+        good = result.outcome is Outcome.DONE or result.reason in ANSWERED or partial
+        return None if good else self._error(ask, result)
+
+    def _error(self, ask: Ask, result: Result) -> ApiError:
+        reason = result.reason
+        if reason is Reason.TOO_LONG:
+            return self._too_long(result)
+        if reason is Reason.NO_MODEL:
+            return no_model(self._desk.snapshot(), ask.model)
+        if reason is Reason.INVALID and (lacking := self._lacking(ask, result.model)):
+            return ApiError(501, lacking)
+        if reason is Reason.QUEUE_FULL:
+            return ApiError(429, "the queue is full: try again", headers=self._retry_after)
+        return ApiError(CODE_OF.get(reason, 500), result.detail or reason.value)
+
+    def context_tokens(self, model: str) -> int:
+        """Cells one request may use in that model; 0 while it is not loaded."""
+        loaded = self._loaded(model)
+        return loaded.context_tokens if loaded else 0
+
+    def _lacking(self, ask: Ask, model: str) -> str:
+        """What the model would have needed for this and has not, in words; empty when that is not why."""
+        loaded = self._loaded(model)
+        if loaded and isinstance(ask.prompt, Fim) and not loaded.fim:
+            return NO_FIM
+        if loaded and isinstance(ask.prompt, Chat) and not loaded.chat:
+            return NO_CHAT
+        return ""
+
+    def _too_long(self, result: Result) -> ApiError:
+        prompt_tokens = result.timings.prompt_tokens
+        context = self.context_tokens(result.model)
+        return ApiError(
+            400,
+            result.detail
+            or f"request ({prompt_tokens} tokens) exceeds the available context size ({context} tokens)",
+            kind="exceed_context_size_error",
+            extra={"n_prompt_tokens": prompt_tokens, "n_ctx": context},
+        )
+
+    def _loaded(self, model: str) -> Loaded | None:
+        now = time.monotonic()
+        if model not in self._seen or now > self._seen_until_s:
+            models = self._desk.snapshot().models
+            self._seen = {model.name: model.loaded for model in models if model.loaded}
+            self._seen_until_s = now + SEEN_S
+        return self._seen.get(model)
+
+
+def no_model(snapshot: Snapshot, name: str) -> ApiError:
+    """No model has the name that was asked for; or, where none was, none does this."""
+    why = "no model has that name" if name else "no model does this: configure one that does"
+    names = ", ".join(model.name for model in snapshot.models) or "none"
+    return ApiError(404, f"{why}; configured: {names}")
+
+
+def find(snapshot: Snapshot, name: str) -> ModelSnapshot | None:
+    """The model of that name."""
+    return next((model for model in snapshot.models if model.name == name), None)

@@ -1,0 +1,114 @@
+"""llama-server's own answer, whole and streamed. Editors read these fields without asking whether they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.http.sse import event
+from daemon.tickets import Ask, Piece, Result
+from engines.engine import Timings
+
+
+@dataclass(frozen=True, slots=True)
+class NativeAnswer:
+    """The answer to one request, as far as it is known before its end. It is a `Voice` too."""
+
+    ask: Ask
+    prompt: str
+    context_tokens: Callable[[str], int]
+    response_fields: tuple[str, ...]
+
+    def whole(self, result: Result) -> dict[str, Any]:
+        """The answer in one piece, cut down to the fields that were asked for."""
+        return select(self._document(result, result.text), self.response_fields)
+
+    def opening(self) -> bytes:
+        """Nothing: text is the first that this protocol says."""
+        return b""
+
+    def piece(self, piece: Piece) -> bytes:
+        """One event of text."""
+        return event(
+            {"index": 0, "content": piece.text, "tokens": [], "stop": False, "id_slot": -1}
+        )
+
+    def closing(self, result: Result) -> bytes:
+        """Everything but the text, which has been sent."""
+        return event(select(self._document(result, ""), self.response_fields))
+
+    def _document(self, result: Result, content: str) -> dict[str, Any]:
+        spent = result.timings
+        return {
+            "index": 0,
+            "content": content,
+            "tokens": [],
+            "id_slot": -1,
+            "stop": True,
+            "model": result.model,
+            "tokens_predicted": spent.emitted_tokens,
+            "tokens_evaluated": spent.prompt_tokens,
+            "generation_settings": generation_settings(self.ask, self.context_tokens(result.model)),
+            "prompt": self.prompt,
+            "has_new_line": "\n" in result.text,
+            "truncated": False,
+            "stop_type": result.stop.kind if result.stop else "none",
+            "stopping_word": result.stop.word if result.stop else "",
+            "tokens_cached": spent.prompt_tokens + spent.emitted_tokens,
+            "timings": timings_of(spent),
+        }
+
+
+def generation_settings(ask: Ask, context_tokens: int) -> dict[str, Any]:
+    """How the text was generated, in llama-server's names."""
+    sampling = ask.sampling
+    return {
+        "n_ctx": context_tokens,
+        "n_predict": ask.tokens_max,
+        "stop": list(ask.stops),
+        "seed": sampling.seed,
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "min_p": sampling.min_p,
+        "repeat_last_n": sampling.penalty_tokens,
+        "repeat_penalty": sampling.repeat_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "ignore_eos": sampling.ignore_eos,
+    }
+
+
+def timings_of(spent: Timings) -> dict[str, float]:
+    """Costs as llama-server names them; always numbers, because status lines format them unseen."""
+    evaluated = max(spent.prompt_tokens - spent.cached_tokens, 0)
+    return {
+        "cache_n": spent.cached_tokens,
+        "prompt_n": evaluated,
+        "prompt_ms": round(spent.prompt_ms, 3),
+        "prompt_per_token_ms": _ratio(spent.prompt_ms, evaluated),
+        "prompt_per_second": _ratio(evaluated * 1000, spent.prompt_ms),
+        "predicted_n": spent.emitted_tokens,
+        "predicted_ms": round(spent.predict_ms, 3),
+        "predicted_per_token_ms": _ratio(spent.predict_ms, spent.emitted_tokens),
+        "predicted_per_second": _ratio(spent.emitted_tokens * 1000, spent.predict_ms),
+    }
+
+
+def select(document: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    """The named fields, flat, slashes kept in their names; unknown ones are left out. No names: everything."""
+    if not fields:
+        return document
+    found = ((name, _dig(document, name.split("/"))) for name in fields)
+    return {name: value for name, value in found if value is not None}
+
+
+def _dig(value: Any, path: list[str]) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _ratio(dividend: float, divisor: float) -> float:
+    return round(dividend / divisor, 3) if divisor > 0 else 0.0
