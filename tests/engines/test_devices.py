@@ -32,6 +32,12 @@ def test_nvidia_in_a_container_that_shows_only_its_device_file(tmp_path: Path) -
     assert devices.find_gpus(tmp_path) == (Gpu("NVIDIA GPU", "cuda"),)
 
 
+def test_what_nvidia_smi_says_is_read() -> None:
+    gpu = devices._from_smi("NVIDIA H200, 143771, 143158")
+    assert gpu == Gpu("NVIDIA H200", "cuda", 143771 * 2**20, 143158 * 2**20)
+    assert devices._from_smi("GB10, [N/A], [N/A]") == Gpu("GB10", "cuda")
+
+
 def test_a_card_counts_only_with_a_vulkan_driver(tmp_path: Path) -> None:
     _file(tmp_path, "sys/class/drm/card0/device/vendor", "0x1002\n")
     assert devices.find_gpus(tmp_path) == ()
@@ -59,7 +65,9 @@ def test_advice_is_given_only_where_a_gpu_lies_idle(gpus, backends, said: bool) 
 
 
 def test_the_processor_is_known_by_its_flags(tmp_path: Path) -> None:
-    _file(tmp_path / "a", "proc/cpuinfo", "processor: 0\nflags\t\t: sse avx2\n\nflags\t: sse avx2\n")
+    _file(
+        tmp_path / "a", "proc/cpuinfo", "processor: 0\nflags\t\t: sse avx2\n\nflags\t: sse avx2\n"
+    )
     _file(tmp_path / "b", "proc/cpuinfo", "processor: 0\nflags\t\t: avx2 sse\n")
     _file(tmp_path / "c", "proc/cpuinfo", "Features\t: asimd sve\n")
     assert devices.processor_flags(tmp_path / "a") == ("avx2", "sse")
