@@ -8,7 +8,7 @@ BIN := .venv/bin
 .PHONY: help setup demo test check format bench e2e clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 setup:  ## make .venv with everything in it (BACKEND=auto|cpu|cuda|metal|vulkan); quick when nothing changed
 	@$(PYTHON) engines/build.py --venv .venv --backend $(BACKEND)
@@ -28,8 +28,8 @@ format: setup  ## let ruff repair what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup  ## measure on this machine
-	$(BIN)/python -m pytest tests/bench -s
+bench: setup  ## measure on this machine (tests/bench/peer.py compares with a llama-server of yours)
+	$(BIN)/python -m tests.bench.editor_path
 
 e2e: setup  ## drive real editors (they are fetched by tests/e2e/setup_editors.py the first time)
 	$(BIN)/python tests/e2e/setup_editors.py

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from daemon.choice import Origin
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -18,7 +20,7 @@ class Acceptance:
     """Keeps the tallies. A look-up's suggestions have negative numbers, a model's those of their requests."""
 
     def __init__(self) -> None:
-        self.tallies = {"model": Tally(), "look-up": Tally()}
+        self.tallies = {origin.value: Tally() for origin in Origin}
         self._look_ups = 0
 
     def number_look_up(self) -> int:
@@ -33,7 +35,7 @@ class Acceptance:
 
     def accepted(self, number: int, chars: int) -> None:
         """An editor says that the user took one."""
-        origin = "look-up" if number < 0 else "model"
+        origin = Origin.LOOK_UP if number < 0 else Origin.MODEL
         tally = self.tallies[origin]
         self.tallies[origin] = replace(
             tally, accepted=tally.accepted + 1, accepted_chars=tally.accepted_chars + chars

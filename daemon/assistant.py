@@ -1,9 +1,9 @@
 """The daemon as the editors' sessions see it: from a query to a draft, the cheapest way first.
 
 1. What was typed since agrees with a suggestion: the rest of it.
-2. The look-up is certain, or sure enough while no model could answer: its text.
-3. The model that serves the language, through a ticket.
-4. Where the model has nothing, or is not sure: the look-up, if it is sure enough.
+2. The look-up is certain, or likely while no model could answer: its text.
+3. The embedded model serves the language: it and the look-up are weighed against each other.
+4. A real model serves the language: its text; where it has none, the look-up's if that is likely.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from typing import Protocol
 
 from daemon.acceptance import Acceptance, Tally
-from daemon.choice import is_certain, is_sure, is_worth_showing
+from daemon.choice import CERTAIN_ABOVE, Candidate, Origin, Written, likely, prefer_model, weigh
 from daemon.config import EMBEDDED_NAME
 from daemon.fim_window import fim_of
 from daemon.orchestrator import Orchestrator
 from daemon.snapshot import ModelPhase, ModelSnapshot
 from daemon.status_board import StatusBoard
 from daemon.suggestions import Suggestions
-from daemon.tickets import Ask, Ticket
+from daemon.tickets import Ask, Piece
 from engines.lookup import Found, look_up
 from lsp.assistant import Draft, Query, Status
 from lsp.shaping import GHOST, MENU, shape
@@ -70,15 +72,17 @@ class DaemonAssistant:
         """Answer a completion; cancelling the awaiting task withdraws the request."""
         if rest := self._suggestions.recall(query):  # 1
             return rest
-        found = self._look_up(
-            query.prefix, query.suffix, others=[other.text for other in query.related]
-        )
+        others = [other.text for other in query.related]
+        found = self._look_up(query.prefix, query.suffix, others=others)
         model = self._board.model_for(query.language)
-        if found and not query.invoked and _is_instant(found, model):  # 2
-            return self._keep_found(query, found)
-        if model and (draft := await self._write(query, model)):  # 3
-            return draft
-        return self._keep_found(query, found) if found and is_worth_showing(found) else None  # 4
+        instant = [] if query.invoked else _instant(found, model)
+        if kept := self._keep_first(query, instant, Written()):  # 2
+            return kept
+        written = await self._write(query, model) if model else Written()
+        if written is None:
+            return None  # overtaken, or withdrawn
+        choose = partial(weigh, query) if _is_embedded(model) else prefer_model  # 3, 4
+        return self._keep_first(query, choose(found, written), written)
 
     def opened(self, session: str, language: str) -> None:
         """A document of this language was opened: its model may be wanted soon."""
@@ -104,17 +108,27 @@ class DaemonAssistant:
 
     # --- the model ----------------------------------------------------------------------------------
 
-    async def _write(self, query: Query, model: ModelSnapshot) -> Draft | None:
-        """What the model writes, if it is worth showing."""
+    async def _write(self, query: Query, model: ModelSnapshot) -> Written | None:
+        """What the model writes, up to the end of the block; None when nobody waits for it any more."""
         ticket = self._orchestrator.submit(self._ask(query, model))
-        text, logprob = await _read(ticket, _text_place(query))
-        gated = model.name == EMBEDDED_NAME and not query.invoked
-        if gated and not is_sure(logprob):
-            return None
-        return self._keep(query, Draft(text, "model", ticket.model, ticket.id))
+        place = _text_place(query)
+        written = Written(model=ticket.model, request_id=ticket.id)
+        async with aclosing(ticket.pieces()) as pieces:
+            async for piece in pieces:
+                written = _longer(written, piece)
+                if block_ended(written.text, place):
+                    return written  # leaving early ends the request
+        match (await ticket.result()).outcome:
+            case Outcome.DONE:
+                return written
+            case Outcome.SUPERSEDED | Outcome.CANCELLED:
+                return None
+            case Outcome.REFUSED | Outcome.FAILED:
+                return Written()
 
     def _ask(self, query: Query, model: ModelSnapshot) -> Ask:
-        fim = fim_of(query, model.prefill_tokens_per_s)
+        embedded = _is_embedded(model)
+        fim = fim_of(query, model.prefill_tokens_per_s, one_line=embedded)
         document = blake2b(f"{query.session}\n{query.uri}".encode(), key=self._salt, digest_size=16)
         return Ask(
             kind=Kind.POPUP if query.popup else Kind.COMPLETE,
@@ -124,44 +138,48 @@ class DaemonAssistant:
             language=query.language,
             place=Place(document.hexdigest(), query.line),
             stops=("\n",) if fim.single_line else (),
-            logprobs=model.name == EMBEDDED_NAME,
+            logprobs=embedded,
         )
 
     # --- what is shown ------------------------------------------------------------------------------
 
-    def _keep_found(self, query: Query, found: Found) -> Draft | None:
-        number = self._acceptance.number_look_up()
-        return self._keep(query, Draft(found.text, "look-up", request_id=number))
+    def _keep_first(
+        self, query: Query, candidates: list[Candidate], written: Written
+    ) -> Draft | None:
+        """The first candidate of which the editor will show anything; it is remembered as it is shown."""
+        for candidate in candidates:
+            text = shape(candidate.text, _text_place(query), MENU if query.popup else GHOST)
+            if text:
+                draft = self._draft(text, candidate.origin, written)
+                self._suggestions.remember(query, draft)
+                self._acceptance.shown(draft.origin)
+                return draft
+        return None
 
-    def _keep(self, query: Query, draft: Draft) -> Draft | None:
-        """Remember what the editor will show of it; None if that is nothing."""
-        text = shape(draft.text, _text_place(query), MENU if query.popup else GHOST)
-        if not text:
-            return None
-        kept = Draft(text, draft.origin, draft.model, draft.request_id)
-        self._suggestions.remember(query, kept)
-        self._acceptance.shown(kept.origin)
-        return kept
-
-
-def _is_instant(found: Found, model: ModelSnapshot | None) -> bool:
-    """Whether to show the look-up's text without asking any model."""
-    answers = model is not None and model.phase is ModelPhase.READY
-    alone = not answers or (model is not None and model.name == EMBEDDED_NAME)
-    return is_worth_showing(found) if alone else is_certain(found)
+    def _draft(self, text: str, origin: Origin, written: Written) -> Draft:
+        if origin is Origin.MODEL:
+            return Draft(text, origin, written.model, written.request_id)
+        return Draft(text, origin, request_id=self._acceptance.number_look_up())
 
 
-async def _read(ticket: Ticket, place: TextPlace) -> tuple[str, float]:
-    """The text up to the end of the block, and its log-probability; leaving early ends the request."""
-    text, logprob = "", 0.0
-    async with aclosing(ticket.pieces()) as pieces:
-        async for piece in pieces:
-            text += piece.text
-            logprob += piece.logprob
-            if block_ended(text, place):
-                return text, logprob
-    result = await ticket.result()
-    return (text, logprob) if result.outcome is Outcome.DONE else ("", logprob)
+def _instant(found: Found | None, model: ModelSnapshot | None) -> list[Candidate]:
+    """The look-up's text, where it is shown without asking any model."""
+    if model is None or model.phase is not ModelPhase.READY:
+        return likely(found)
+    return [] if _is_embedded(model) else likely(found, above=CERTAIN_ABOVE)
+
+
+def _is_embedded(model: ModelSnapshot | None) -> bool:
+    return model is not None and model.name == EMBEDDED_NAME
+
+
+def _longer(written: Written, piece: Piece) -> Written:
+    return replace(
+        written,
+        text=written.text + piece.text,
+        logprob=written.logprob + piece.logprob,
+        n_tokens=written.n_tokens + len(piece.tokens),
+    )
 
 
 def _text_place(query: Query) -> TextPlace:

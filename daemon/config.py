@@ -108,14 +108,15 @@ class Memory(Section):
 class Limits(Section):
     """`[limits]`: over each of them the caller is told."""
 
-    queue_max: Annotated[int, Field(ge=1)] = 256
+    queue_max: Annotated[int, Field(ge=1)] = 512
+    """Requests that may wait, of all classes."""
+    queue_class_max: Annotated[int, Field(ge=1)] = 256
+    """Requests that may wait in one class."""
     tokens_max: Annotated[int, Field(ge=1)] = 4096
     body_max: Size = 8 * 2**20
     connections_max: Annotated[int, Field(ge=1)] = 1024
     editors_max: Annotated[int, Field(ge=1)] = 64
-    parked_max: Size = 2**30
     journal_max: Annotated[int, Field(ge=1)] = 20_000
-    load_timeout_s: Annotated[float, Field(gt=0)] = 600.0
 
 
 class Completion(Section):
@@ -136,7 +137,7 @@ class Completion(Section):
         "credentials*",
         "secrets*",
     )
-    """Files that are never completed, and never context of another."""
+    """Files that are never shown to a model as context of another, by name or, with a slash, by path."""
 
 
 class Log(Section):

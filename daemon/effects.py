@@ -8,6 +8,7 @@ is not heard.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -15,18 +16,17 @@ from typing import assert_never
 import msgspec
 
 from daemon.frames import event_of
-from daemon.tickets import Desk, Result
+from daemon.tickets import Desk
 from engines import engine as frames
 from engines.engine import Engine, Frame, Job, Receive, Usage
-from policies.messages import Action, End, Event, Halt, Load, Reason, Start, Stop, Unload
+from policies.messages import Action, End, Event, Halt, Load, Start, Stop, Unload
+
+USAGE_KEPT_S = 2.0
 
 MakeEngine = Callable[[str, Receive], Engine]
 
 _TO_GO_ON = (Halt.STOPPED, Halt.EVICTED)
 """Halts after which a request may start again: what its engine held back is not its last word."""
-
-_OF_MODEL = (Reason.NO_ROOM, Reason.LOAD_FAILED, Reason.ENGINE, Reason.POISON)
-"""Reasons that a word about the model explains."""
 
 
 @dataclass(slots=True)
@@ -37,33 +37,52 @@ class Seat:
     loaded: frames.Loaded | None = None
     progress: float | None = None
     detail: str = ""
+    _usage: Usage = field(default_factory=Usage)
+    _measured_s: float = -math.inf
 
-    @property
-    def usage(self) -> Usage:
-        """Memory in use now."""
-        return self.engine.usage() if self.engine else Usage()
+    def usage(self, now: float) -> Usage:
+        """Memory in use. Measuring takes milliseconds, so it is done now and then, not at every question."""
+        if self.engine is None:
+            return Usage()
+        if now >= self._measured_s + USAGE_KEPT_S:
+            self._usage, self._measured_s = self.engine.usage(), now
+        return self._usage
+
+    def arrive(self, loaded: frames.Loaded) -> None:
+        """Its model is resident."""
+        self.loaded, self.progress, self.detail = loaded, None, ""
+        self._measured_s = -math.inf
 
 
-@dataclass(slots=True)
 class Effects:
-    """`perform` is everything the scheduler can do to the world."""
+    """`perform` is everything the scheduler can do to the world.
 
-    models: Sequence[str]
-    make_engine: MakeEngine
-    desk: Desk
-    post: Callable[[Event], None]
-    clock: Callable[[], float]
-    ended: Callable[[int, Result], None]
-    explain: Callable[[Reason, str], str]
-    changed: Callable[[], None]
-    jobs: dict[int, Job] = field(default_factory=dict)
-    seats: dict[str, Seat] = field(init=False)
-    quiet: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set while no engine is left."""
+    `post` takes the events that frames are, `answer` the ends of requests; `changed` is called where a change is
+    no event.
+    """
 
-    def __post_init__(self) -> None:
-        self.seats = {name: Seat() for name in self.models}
+    def __init__(
+        self,
+        models: Sequence[str],
+        make_engine: MakeEngine,
+        desk: Desk,
+        *,
+        post: Callable[[Event], None],
+        answer: Callable[[End], None],
+        changed: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.jobs: dict[int, Job] = {}
+        self.seats = {model: Seat() for model in models}
+        self.quiet = asyncio.Event()
+        """Set while no engine is left."""
         self.quiet.set()
+        self._make_engine = make_engine
+        self._desk = desk
+        self._post = post
+        self._answer = answer
+        self._changed = changed
+        self._clock = clock
 
     def perform(self, action: Action) -> None:
         """Do what the scheduler wishes. What has become pointless meanwhile is left undone."""
@@ -74,7 +93,7 @@ class Effects:
                 if engine := self.seats[model].engine:
                     engine.stop(request_id)
             case End():
-                self._end(action)
+                self._answer(action)
             case Load(model):
                 self._load(model)
             case Unload(model):
@@ -94,16 +113,14 @@ class Effects:
         for seat in self.seats.values():
             if seat.engine:
                 seat.engine.kill()
-        self.seats = {name: Seat() for name in self.models}
+        self.seats = {model: Seat() for model in self.seats}
         self.quiet.set()
 
     def _start(self, action: Start) -> None:
-        ticket = self.desk.find(action.request_id)
+        ticket = self._desk.find(action.request_id)
         engine = self.seats[action.model].engine
-        if (
-            ticket is None or engine is None
-        ):  # it died meanwhile, which the scheduler is about to hear
-            return
+        if ticket is None or engine is None:
+            return  # it died just now, and the scheduler is about to hear of it
         engine.submit(
             msgspec.structs.replace(
                 self.jobs[action.request_id],
@@ -114,19 +131,9 @@ class Effects:
             )
         )
 
-    def _end(self, action: End) -> None:
-        ticket = self.desk.find(action.request_id)
-        if ticket is None:
-            return
-        del self.jobs[action.request_id]
-        detail = self.explain(action.reason, ticket.model) if action.reason in _OF_MODEL else ""
-        now = self.clock()
-        result = self.desk.close(action.request_id, action.outcome, action.reason, now, detail)
-        self.ended(action.request_id, result)
-
     def _load(self, model: str) -> None:
         seat = self.seats[model]
-        engine = self.make_engine(model, lambda frame: self._hear(model, engine, frame))
+        engine = self._make_engine(model, lambda frame: self._hear(model, engine, frame))
         seat.engine, seat.progress = engine, 0.0
         self.quiet.clear()
         engine.load()
@@ -142,9 +149,9 @@ class Effects:
                 self._finish(frame)
             case frames.Loading():
                 seat.progress = frame.progress
-                self.changed()
+                self._changed()
             case frames.Loaded():
-                seat.loaded, seat.progress, seat.detail = frame, None, ""
+                seat.arrive(frame)
             case frames.LoadFailed() | frames.Died():
                 self._leave(model, frame.detail)
             case frames.Unloaded():
@@ -154,7 +161,7 @@ class Effects:
             case _:
                 assert_never(frame)
         if event := event_of(model, frame):
-            self.post(event)
+            self._post(event)
 
     def _leave(self, model: str, detail: str) -> None:
         self.seats[model] = Seat(detail=detail)
@@ -162,12 +169,12 @@ class Effects:
             self.quiet.set()
 
     def _feed(self, frame: frames.Stepped) -> None:
-        now = self.clock()
+        now = self._clock()
         for given in frame.emitted:
-            if ticket := self.desk.find(given.request_id):
+            if ticket := self._desk.find(given.request_id):
                 ticket.feed(given, now)
 
     def _finish(self, frame: frames.Stopped) -> None:
-        ticket = self.desk.find(frame.request_id)
+        ticket = self._desk.find(frame.request_id)
         if ticket and frame.halt not in _TO_GO_ON:
             ticket.finish(frame)

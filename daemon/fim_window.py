@@ -16,15 +16,15 @@ SUFFIX_SHARE = 4
 STEP_LINES = 16
 
 
-def fim_of(query: Query, prefill_tokens_per_s: float) -> Fim:
-    """The prompt. One line is asked for where rows could not be put: in a menu, in the middle of a line."""
+def fim_of(query: Query, prefill_tokens_per_s: float, *, one_line: bool = False) -> Fim:
+    """The prompt. One line is asked for where rows could not be put, too: in a menu, in the middle of a line."""
     chars = _window_chars(prefill_tokens_per_s)
     rest = query.suffix.partition("\n")[0]
     amid = any(char not in CLOSERS + ";,: " for char in rest.rstrip())
     return Fim(
         prefix=_end_of(query.prefix, chars),
         suffix=query.suffix[: chars // SUFFIX_SHARE],
-        single_line=query.popup or amid,
+        single_line=one_line or query.popup or amid,
     )
 
 

@@ -39,6 +39,7 @@ from daemon.paths import Home
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 2.0
 ASKED_S = 0.1
+ENDING_S = STOP_TIMEOUT_S + 0.5
 POLL_S = 0.01
 
 COMMAND = (sys.executable, "-P", "-m", "daemon.cli.entry")
@@ -50,7 +51,9 @@ def hold_lock(home: Home) -> Iterator[None]:
     """Be the one daemon of this home; BusyError if there is one already."""
     home.prepare()
     with _open_lock(home.lock_file) as file:
-        # A client that asks who runs holds the lock for an instant: try for longer than that.
+        # A daemon that is ending is waited for. One that answers is not, but for the instant in which
+        # a client that asks who runs holds the lock.
+        wait_until(lambda: _try_lock(file) or answers(home.lsp_socket), ENDING_S)
         if not wait_until(lambda: _try_lock(file), ASKED_S):
             raise BusyError(
                 f"a daemon already runs for {home.state} (process {_pid_in(file)}). "
@@ -94,11 +97,20 @@ def start_if_absent(
     if answers(home.lsp_socket):
         return
     home.prepare()
-    try:
-        _start(home, arguments, timeout_s)
-    except BusyError:
-        # The daemon that held the lock was ending: its place is free now.
-        _start(home, arguments, timeout_s)
+    with tempfile.TemporaryFile("w+") as said:
+        child = spawn(home, arguments, said)
+        until = time.monotonic() + timeout_s
+        while not answers(home.lsp_socket):
+            # Exit 5 alone is no failure: another client's daemon was faster, and its socket is on the way.
+            if child.poll() is not None and running_pid(home) is None:
+                raise _failure(child.returncode, said)
+            if time.monotonic() > until:
+                raise DeadlineError(
+                    f"the daemon did not listen within {timeout_s:.0f} s. Look into {home.log_file}, "
+                    "or run `hearth serve` to see it start."
+                )
+            time.sleep(POLL_S)
+    child.returncode = 0  # it lives on; nobody waits for it
 
 
 def spawn(home: Home, arguments: tuple[str, ...], said: IO[str]) -> subprocess.Popen[str]:
@@ -141,23 +153,6 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
             return False
         time.sleep(POLL_S)
     return True
-
-
-def _start(home: Home, arguments: tuple[str, ...], timeout_s: float) -> None:
-    with tempfile.TemporaryFile("w+") as said:
-        child = spawn(home, arguments, said)
-        until = time.monotonic() + timeout_s
-        while not answers(home.lsp_socket):
-            # Exit 5 alone is no failure: another client's daemon was faster, and its socket is on the way.
-            if child.poll() is not None and running_pid(home) is None:
-                raise _failure(child.returncode, said)
-            if time.monotonic() > until:
-                raise DeadlineError(
-                    f"the daemon did not listen within {timeout_s:.0f} s. Look into {home.log_file}, "
-                    "or run `hearth serve` to see it start."
-                )
-            time.sleep(POLL_S)
-    child.returncode = 0  # it lives on; nobody waits for it
 
 
 def _terminate(pid: int) -> None:

@@ -15,12 +15,13 @@ from daemon.effects import Effects, MakeEngine
 from daemon.journal import Journal
 from daemon.metrics import Latencies
 from daemon.snapshot import ModelPhase, ModelSnapshot, Snapshot
-from daemon.tickets import Ask, Desk, Result, Ticket
+from daemon.tickets import Ask, Desk, Ticket
 from engines.engine import Chat, Fim, Job, Plain, Prompt
 from policies.limits import Limits
 from policies.messages import (
     Arrived,
     Cancelled,
+    End,
     Event,
     Foreseen,
     MemoryChanged,
@@ -38,6 +39,8 @@ from policies.view import ModelView, Standing
 CLOSE_S = 1.5
 """How long engines may take to close by themselves when the daemon ends."""
 
+_OF_MODEL = (Reason.NO_ROOM, Reason.LOAD_FAILED, Reason.ENGINE, Reason.POISON)
+"""Ends that a word about the model explains."""
 GIB = 2**30
 
 
@@ -70,14 +73,13 @@ class Orchestrator:
         self._requests: dict[int, Request] = {}
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._effects = Effects(
-            models=[view.name for view in self._views],
-            make_engine=make_engine,
-            desk=self._desk,
+            [view.name for view in self._views],
+            make_engine,
+            self._desk,
             post=self._events.put_nowait,
-            clock=clock,
-            ended=self._ended,
-            explain=self._explain,
+            answer=self._answer,
             changed=self._changed,
+            clock=clock,
         )
         self._alarm: asyncio.TimerHandle | None = None
         self._closing = False
@@ -195,10 +197,14 @@ class Orchestrator:
     def _withdraw(self, number: int, reason: Reason) -> None:
         self._events.put_nowait(Cancelled(number, reason))
 
-    def _ended(self, number: int, result: Result) -> None:
-        request = self._requests.pop(number)
-        self._outcomes[result.outcome] += 1
-        if result.outcome is Outcome.DONE:
+    def _answer(self, end: End) -> None:
+        """Close a ticket, and keep of it what status pages show."""
+        request = self._requests.pop(end.request_id)
+        del self._effects.jobs[end.request_id]
+        detail = self._explain(end.reason, request.model) if end.reason in _OF_MODEL else ""
+        result = self._desk.close(request.id, end.outcome, end.reason, self._clock(), detail)
+        self._outcomes[end.outcome] += 1
+        if end.outcome is Outcome.DONE:
             self._latencies.note(request.klass, ttft_s=result.first_token_s, e2e_s=result.whole_s)
 
     def _explain(self, reason: Reason, model: str) -> str:
@@ -207,7 +213,10 @@ class Orchestrator:
             return self._effects.seats[model].detail
         need = next(view.need_bytes for view in self._views if view.name == model)
         budget = self._scheduler.picture().memory_bytes
-        return f"{model} needs {need / GIB:.1f} GiB, and models may use {budget / GIB:.1f} GiB"
+        return (
+            f"{model} needs {need / GIB:.1f} GiB; models may use {budget / GIB:.1f} GiB together, "
+            "those that are pinned included"
+        )
 
     def _changed(self) -> None:
         if self._listeners and not self._telling:
@@ -230,7 +239,7 @@ class Orchestrator:
             progress=seat.progress,
             detail=seat.detail,
             loaded=seat.loaded,
-            usage=seat.usage,
+            usage=seat.usage(self._clock()),
             running=standing.running,
             prefill_tokens_per_s=standing.speed.prefill.per_s,
             decode_tokens_per_s=standing.speed.decode.per_s,

@@ -18,7 +18,7 @@ from daemon.exclusion import exclusion
 from daemon.journal import Journal
 from daemon.orchestrator import ModelEntry, Orchestrator
 from daemon.paths import Home
-from daemon.snapshot import ModelSnapshot
+from daemon.snapshot import ModelPhase, ModelSnapshot
 from engines import devices
 from engines.engine import Engine, Receive
 from engines.gguf import Header
@@ -63,17 +63,17 @@ async def serve(
     orchestrator = _orchestrator(config, headers, home)
     running = asyncio.create_task(orchestrator.run(), name="orchestrator")
     doors = Doors(config, home, orchestrator, _endpoint(config, orchestrator))
-    for name in _first_models(config):
+    first = _first_models(config)
+    for name in first:
         orchestrator.preload(name)
     try:
         await doors.open(needs_ports=needs_ports)
         log.info("hearth %s serves, process %d", __version__, os.getpid())
         console.listening(doors)
-        orchestrator.watch(lambda: _tell(console, orchestrator))
+        _follow(orchestrator, first, console)
         await asyncio.wait({asked, running}, return_when=asyncio.FIRST_COMPLETED)
-        if (
-            running.done()
-        ):  # it never ends by itself: a bug, which must not leave a deaf daemon behind
+        if running.done():
+            # It never ends by itself: a bug, which must not leave a deaf daemon behind.
             running.result()
     finally:
         log.info("ending")
@@ -108,9 +108,17 @@ def _endpoint(config: Config, orchestrator: Orchestrator) -> Endpoint:
     )
 
 
-def _tell(console: Console, orchestrator: Orchestrator) -> None:
-    for model in orchestrator.snapshot().models:
-        console.model(model)
+def _follow(orchestrator: Orchestrator, names: list[str], console: Console) -> None:
+    """Tell of the first loads until each has ended: a snapshot measures memory, too dear to take at every change."""
+
+    def tell() -> None:
+        models = [model for model in orchestrator.snapshot().models if model.name in names]
+        for model in models:
+            console.model(model)
+        if all(model.phase in (ModelPhase.READY, ModelPhase.FAILED) for model in models):
+            unwatch()
+
+    unwatch = orchestrator.watch(tell)
 
 
 # --- requests and models ------------------------------------------------------------------------------
@@ -128,7 +136,9 @@ def _orchestrator(config: Config, headers: dict[str, Header], home: Home) -> Orc
         for m in config.models
     ]
     limits = Limits(
-        memory_bytes=config.memory.budget or _spare_memory(), queue_max=config.limits.queue_max
+        memory_bytes=config.memory.budget or _spare_memory(),
+        queue_max=config.limits.queue_max,
+        queue_class_max=config.limits.queue_class_max,
     )
     journal = Journal(config.limits.journal_max)
     return Orchestrator(entries, make_engine, limits=limits, journal=journal)

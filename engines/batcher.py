@@ -162,7 +162,12 @@ class Batcher:
             self._seat(waiting)
 
     def _fits(self, waiting: _Waiting) -> bool:
-        """Rule 1. Cached prompts are not counted: they give way when their cells are needed."""
+        """Rule 1. Cached prompts are not counted: they give way when their cells are needed.
+
+        A job that is alone is always let in: nobody's end would make more room for it.
+        """
+        if not self._runs:
+            return True
         reserved = sum(run.reserved for run in self._runs.values())
         need = len(waiting.layout.tokens) + waiting.job.tokens_max
         return reserved + need <= self._context.cells
@@ -253,14 +258,18 @@ class Batcher:
     def _recover(self, code: int, shares: list[Share], out: _Output) -> int:
         """Rule 4, when no idle sequence is left to empty."""
         if len(shares) > 1 and code != NO_ROOM:
-            return sum(self._evaluate([share], out) for share in shares)
+            return sum(self._evaluate([share], out) for share in shares if share.id in self._runs)
         if code != NO_ROOM:
             failed = self._runs[shares[0].id]
             detail = f"llama.cpp refused the batch (code {code})"
             out.frames.append(self._end(failed, Halt.FAILED, detail=detail))
             return 0
         least = min(self._runs.values(), key=lambda run: (run.job.urgency, -run.job.request_id))
-        out.frames.append(self._end(least, Halt.EVICTED))
+        if len(self._runs) == 1:
+            detail = "the cache has no room for it, not even alone"
+            out.frames.append(self._end(least, Halt.FAILED, detail=detail))
+        else:
+            out.frames.append(self._end(least, Halt.EVICTED))
         self._drop_oldest_cached()
         return 0
 
@@ -275,12 +284,14 @@ class Batcher:
     # --- tokens -------------------------------------------------------------------------------------
 
     def _draw(self, run: _Run, entry: int, out: _Output) -> None:
-        if run.emitted >= run.job.tokens_max:
-            out.frames.append(self._finish(run, StopType("limit")))
+        if ended := self._over(
+            run
+        ):  # before a first token: a warm-up, or all of it was sent by a former worker
+            out.frames.append(self._finish(run, ended))
             return
         logits = self._context.logits(entry)
         token = run.sampler.draw(logits, run.history)
-        run.first = run.first or self._clock()
+        run.first = self._clock() if run.first is None else run.first
         if token in self._model.end_tokens and not run.job.sampling.ignore_eos:
             out.frames.append(self._finish(run, StopType("eos")))
             return
@@ -289,10 +300,15 @@ class Batcher:
         text = run.text.push(self._model.piece(token))
         score = logprob(logits, token) if run.job.logprobs else 0.0
         out.emitted.append(Emitted(run.job.request_id, (token,), text, score))
+        if ended := self._over(run):
+            out.frames.append(self._finish(run, ended))
+
+    def _over(self, run: _Run) -> StopType | None:
         if run.text.stopped_by is not None:
-            out.frames.append(self._finish(run, StopType("word", run.text.stopped_by)))
-        elif run.emitted >= run.job.tokens_max or self._overdue(run):
-            out.frames.append(self._finish(run, StopType("limit")))
+            return StopType("word", run.text.stopped_by)
+        if run.emitted >= run.job.tokens_max or self._overdue(run):
+            return StopType("limit")
+        return None
 
     def _overdue(self, run: _Run) -> bool:
         limit = run.job.predict_s_max
@@ -307,7 +323,7 @@ class Batcher:
         del self._runs[run.job.request_id]
         self._idle.append(run.sequence)
         now = self._clock()
-        first = run.first or now
+        first = now if run.first is None else run.first
         timings = Timings(
             prompt_tokens=run.prompt_tokens,
             cached_tokens=run.cached_tokens,

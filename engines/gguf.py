@@ -96,7 +96,7 @@ def read_header(path: Path) -> Header:
             raise GgufError(f"{path} is not a GGUF model: it does not begin with 'GGUF'")
         try:
             fields, end = _Cursor(data).header()
-        except (struct.error, IndexError, UnicodeDecodeError) as error:
+        except (struct.error, IndexError, OverflowError) as error:
             raise GgufError(f"{path} is cut short or damaged: its header does not end") from error
     if end > size:
         raise GgufError(

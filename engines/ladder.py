@@ -8,6 +8,7 @@ worker that may die, its self-test is compared with the safest rung's, and the f
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
@@ -106,7 +107,8 @@ def _write(path: str, known: dict[str, str]) -> None:
         fresh.write_bytes(msgspec.json.encode(recent))
         fresh.replace(target)
     except OSError:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fresh.unlink()
 
 
 def _processor() -> str:

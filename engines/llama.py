@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import ctypes
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class Model:
         # The callback object must live as long as the load: ctypes keeps no reference of its own.
         callback = lib.llama_progress_callback(lambda done, _: progress(done) if progress else True)
         params.progress_callback = callback
-        self.handle = lib.llama_model_load_from_file(path.encode(), params)
+        self.handle = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
             raise LoadError(log_tail() or "llama.cpp gave no reason")
         self._vocab = lib.llama_model_get_vocab(self.handle)
@@ -138,6 +139,11 @@ class Model:
                 return buffer.raw[:count]
             size = -count
 
+    def written(self, token: int) -> str:
+        """Return how a token is written in a prompt, control tokens included; nothing for no token."""
+        text = lib.llama_vocab_get_text(self._vocab, token) if token >= 0 else b""
+        return text.decode("utf-8", "replace")
+
     def meta(self, key: str) -> str | None:
         """Return a value of the file's metadata as text."""
         size = 1 << 16
@@ -181,7 +187,9 @@ class Context:
     ) -> None:
         params = lib.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch = cells, batch, sub_batch
-        params.n_seq_max = params.n_outputs_max = sequences  # logits for more would only take memory
+        params.n_seq_max = params.n_outputs_max = (
+            sequences  # logits for more would only take memory
+        )
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified, params.no_perf = True, True
         params.type_k = params.type_v = KV_TYPES[kv_type]

@@ -203,24 +203,36 @@ def _agreement_after(text: str, start: int, below: str) -> int:
     return known
 
 
+def considered(prefix: str, suffix: str) -> list[tuple[str, dict[str, float]]]:
+    """Return every text that the file offers, with what the estimate is made of: to fit the weights by."""
+    cursor = _Cursor.at(prefix, suffix)
+    occurrences = list(_occurrences_around(cursor))
+    return [
+        (text, _describe(cursor, text, agreeing, occurrences))
+        for text, agreeing in _by_text(occurrences).items()
+    ]
+
+
 def _best(cursor: _Cursor, occurrences: Sequence[_Occurrence], source: str) -> Found | None:
-    """Group the places by what follows there and return the most probable text."""
-    by_text: dict[str, list[_Occurrence]] = {}
-    for seen in occurrences:
-        by_text.setdefault(seen.text, []).append(seen)
     best: Found | None = None
-    for text, agreeing in by_text.items():
-        if not text.strip():
-            continue
-        features = describe(cursor, text, agreeing, occurrences)
-        confidence = _probability(features)
+    for text, agreeing in _by_text(occurrences).items():
+        confidence = _probability(_describe(cursor, text, agreeing, occurrences))
         if best is None or confidence > best.confidence:
             matched = max(seen.matched_chars for seen in agreeing)
             best = Found(text, matched, confidence, source)
     return best
 
 
-def describe(
+def _by_text(occurrences: Sequence[_Occurrence]) -> dict[str, list[_Occurrence]]:
+    """Group the places by what follows there; those where nothing does are not answers."""
+    groups: dict[str, list[_Occurrence]] = {}
+    for seen in occurrences:
+        if seen.text.strip():
+            groups.setdefault(seen.text, []).append(seen)
+    return groups
+
+
+def _describe(
     cursor: _Cursor, text: str, agreeing: Sequence[_Occurrence], all_seen: Sequence[_Occurrence]
 ) -> dict[str, float]:
     """Return what the estimate of being right is made of, for one proposed text."""

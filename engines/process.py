@@ -1,30 +1,25 @@
-"""The parent's side of a worker: starts the process, climbs the ladder, turns its frames and its death into one stream.
+"""The parent's side of a worker: climbs the ladder, turns a worker's frames and its death into one stream.
 
-    load() ──> remembered rung? ──yes──> spawn ──> Loaded
-                     │no                    ╰─ dies or fails: forget the rung, climb
+    load() ──> remembered rung? ──yes──> Loaded
+                     │no            ╰─ dies: forget the rung, climb
                      ▼
-    climb: self-test on the safest rung (the reference), then on each rung from the best down; the first worker
-    that agrees with the reference is kept and serves. Nothing is loaded twice on a machine that is known.
+    climb: self-test on the safest rung (the reference, which then ends), then on each rung from the best down;
+    the first worker that agrees with the reference is kept and serves, or else one on the safest rung.
 
-Everything here runs on the daemon's loop; only spawning and waiting for an exit use a thread.
+1. There is one worker at a time: what is being measured never takes the memory of two.
+2. Everything here runs on the daemon's loop; only starting a process and waiting for its end use a thread.
+3. One task lives from `load` to the last frame and owns the worker. Whatever goes wrong in it ends in a frame.
+4. Blame (ENGINE.md 22): who shares the step in which a worker dies is inside, and so is the first job that has
+   not been laid out yet, because laying out is native code too.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-
-import psutil
+from collections.abc import Callable
 
 from engines import ladder
+from engines.child import Child
 from engines.engine import (
     Died,
     Job,
@@ -39,24 +34,8 @@ from engines.engine import (
     Usage,
 )
 from engines.spec import ModelSpec
-from engines.wire import (
-    Aboard,
-    Begin,
-    Down,
-    FrameError,
-    Submit,
-    Tested,
-    Up,
-    Withdraw,
-    pack,
-    reads_up,
-)
-
-EXIT_S_MAX = 1.0
-"""How long a worker may take to end after its socket has closed, before it is killed."""
-LAST_WORDS_BYTES = 600
-ROOT = Path(__file__).resolve().parent.parent
-"""Where `engines` is imported from, whatever the daemon's own working directory."""
+from engines.wire import Aboard, Begin, FrameError, Submit, Tested, Up, Withdraw
+from policies.messages import Halt
 
 
 class ProcessEngine:
@@ -66,125 +45,156 @@ class ProcessEngine:
         self._spec = spec
         self._receive = receive
         self._build = build
-        self._worker: _Worker | None = None
+        self._child: Child | None = None
         self._task: asyncio.Task[None] | None = None
-        self._aboard: tuple[int, ...] = ()
         self._unloading = False
+        self._aboard: tuple[int, ...] = ()
+        self._unprepared: dict[int, None] = {}
+        """Jobs that were sent and not laid out yet, in the order in which the worker takes them."""
 
     def load(self) -> None:
         """Begin to load: `Loading` frames, then one `Loaded`, `LoadFailed` or `Died`."""
         self._unloading = False
+        self._aboard, self._unprepared = (), {}
         self._task = asyncio.get_running_loop().create_task(self._live())
 
     def submit(self, job: Job) -> None:
         """Send a job to the worker; without one it is lost, and `Died` says so."""
-        if self._worker:
-            self._worker.send(Submit(job))
+        if self._child is None:
+            return
+        try:
+            self._child.send(Submit(job))
+        except FrameError as error:
+            refusal = Stopped(job.request_id, Halt.INVALID, detail=str(error))
+            asyncio.get_running_loop().call_soon(self._receive, refusal)
+        else:
+            self._unprepared[job.request_id] = None
 
     def stop(self, request_id: int) -> None:
         """Ask for a job back."""
-        if self._worker:
-            self._worker.send(Withdraw(request_id))
+        if self._child:
+            self._child.send(Withdraw(request_id))
 
     def unload(self) -> None:
         """Close the worker's socket: it exits, and `Unloaded` follows."""
         self._unloading = True
-        if self._worker:
-            self._worker.hang_up()
-        elif self._task:
-            self._task.cancel()
-            self._receive(Unloaded())
+        if self._child:
+            self._child.hang_up()
+        if self._task is None or self._task.done():
+            asyncio.get_running_loop().call_soon(self._receive, Unloaded())
 
     def usage(self) -> Usage:
         """Measure the worker's memory now."""
-        return self._worker.usage(self._spec.path) if self._worker else Usage()
+        return self._child.usage(self._spec.path) if self._child else Usage()
 
     def kill(self) -> None:
         """End the worker at once; no frame follows."""
         self._unloading = True
         if self._task:
             self._task.cancel()
-        if self._worker:
-            self._worker.bury()
+        self._bury()
 
     @property
     def pid(self) -> int | None:
         """The worker's process, if there is one."""
-        return self._worker.pid if self._worker else None
+        return self._child.pid if self._child else None
 
     async def _live(self) -> None:
-        """Load, then pass frames on until the worker is gone."""
+        """Load, then pass frames on until the worker is gone; say how it ended."""
+        end: LoadFailed | Died
+        loaded = False
         try:
-            worker = await self._recalled() or await self._climb()
+            self._receive(await self._recalled() or await self._climbed())
+            loaded = True
+            end = await self._served()
         except _Failed as failure:
-            self._receive(Unloaded() if self._unloading else LoadFailed(str(failure)))
-            return
-        async for frame in worker.frames():
+            end = LoadFailed(str(failure))
+        except Exception as error:  # noqa: BLE001 -- rule 3: nobody else would ever hear of it
+            words = _words_of(error)
+            end = Died(self._inside(), words) if loaded else LoadFailed(words)
+        finally:
+            self._bury()
+        self._receive(Unloaded() if self._unloading else end)
+
+    # --- a life ---------------------------------------------------------------------------------------
+
+    async def _served(self) -> Died:
+        """Pass frames on until the worker is gone."""
+        assert self._child
+        async for frame in self._child.frames():
             self._pass_on(frame)
-        detail = await worker.gone()
-        self._worker = None
-        self._receive(Unloaded() if self._unloading else Died(self._aboard, detail))
+        return Died(self._inside(), await self._dismiss())
 
     def _pass_on(self, frame: Up) -> None:
         match frame:
             case Aboard(request_ids=aboard):
                 self._aboard = aboard
-            case Prepared() | Stepped() | Stopped():
-                self._receive(frame)
+                return
+            case Stopped(request_id=over):
+                self._aboard = tuple(i for i in self._aboard if i != over)
+                self._unprepared.pop(over, None)
+            case Prepared(request_id=prepared):
+                self._unprepared.pop(prepared, None)
+            case Stepped():
+                pass
             case _:
-                pass  # a frame of the load that came late
+                return  # a frame of the load that came late
+        self._receive(frame)
 
-    async def _recalled(self) -> _Worker | None:
-        """Load on the rung that worked before; None when there is none, or it has failed now."""
+    def _inside(self) -> tuple[int, ...]:
+        """Rule 4."""
+        first = next(iter(self._unprepared), None)
+        return self._aboard if first is None else (*self._aboard, first)
+
+    # --- loading --------------------------------------------------------------------------------------
+
+    async def _recalled(self) -> Loaded | None:
+        """Load on the rung that worked before; None when there is none, or it has died now."""
         build = await asyncio.to_thread(self._build)
         rung = ladder.recall(self._spec, build)
         if rung is None:
             return None
         try:
-            worker, _ = await self._start(rung, self_test=False)
+            loaded, _ = await self._start(rung, self_test=False)
         except _Failed as failure:
-            ladder.forget(self._spec, build)
-            if not failure.crashed:
+            if self._unloading or not failure.crashed:
                 raise
+            ladder.forget(self._spec, build)
             return None
-        return worker
+        return loaded
 
-    async def _climb(self) -> _Worker:
-        """Find the best rung that agrees with the safest one, and remember it."""
+    async def _climbed(self) -> Loaded:
+        """Load on the best rung that agrees with the safest one, and remember it."""
         build = await asyncio.to_thread(self._build)
         *better, safest = ladder.rungs(
             gpu_build="CUDA" in build or "Metal" in build or "Vulkan" in build,
             gpu_layers=self._spec.gpu_layers,
         )
-        worker, reference = await self._start(safest, self_test=True)
+        _, reference = await self._start(safest, self_test=True)
         for rung in better:
+            await self._dismiss()
             try:
-                trial, seen = await self._start(rung, self_test=True, announce=False)
+                loaded, seen = await self._start(rung, self_test=True)
             except _Failed:
                 continue
             if reference and seen and ladder.agrees(seen, reference):
-                worker.hang_up()
-                await worker.gone()
-                worker, safest = trial, rung
-                break
-            trial.hang_up()
-            await trial.gone()
-        self._worker = worker
+                ladder.remember(self._spec, build, rung)
+                return loaded
+        await self._dismiss()
+        loaded, _ = await self._start(safest, self_test=False)
         ladder.remember(self._spec, build, safest)
-        self._receive(worker.loaded)
-        return worker
+        return loaded
 
-    async def _start(
-        self, rung: ladder.Rung, *, self_test: bool, announce: bool = True
-    ) -> tuple[_Worker, Tested | None]:
+    async def _start(self, rung: ladder.Rung, *, self_test: bool) -> tuple[Loaded, Tested | None]:
         """Spawn a worker and wait until it has loaded; _Failed says how it ended otherwise."""
-        worker = await _Worker.spawn(self._spec.name)
-        if announce:
-            self._worker = worker
-        worker.send(Begin(self._spec, rung.name, self_test))
+        if not self._unloading:
+            self._child = await Child.spawn(self._spec.name)
+        if self._unloading or self._child is None:
+            raise _Failed("unloaded before it had loaded", crashed=False)
+        self._child.send(Begin(self._spec, rung.name, self_test))
         seen: Tested | None = None
         reason = ""
-        async for frame in worker.frames():
+        async for frame in self._child.frames():
             match frame:
                 case Loading():
                     self._receive(frame)
@@ -192,16 +202,26 @@ class ProcessEngine:
                     seen = frame
                 case LoadFailed(detail=detail):
                     reason = detail
-                case Loaded():
-                    worker.loaded = frame
-                    if not self_test:
-                        self._receive(frame)
-                    return worker, seen
+                case Loaded() if not self._unloading:
+                    return frame, seen
                 case _:
                     pass
-        last_words = await worker.gone()
-        self._worker = None
+        last_words = await self._dismiss()
         raise _Failed(reason or last_words, crashed=not reason)
+
+    async def _dismiss(self) -> str:
+        """End the worker that there is; say how it went."""
+        if self._child is None:
+            return ""
+        self._child.hang_up()
+        words = await self._child.gone()
+        self._child = None
+        return words
+
+    def _bury(self) -> None:
+        if self._child:
+            self._child.bury()
+            self._child = None
 
 
 class _Failed(Exception):  # noqa: N818 -- an outcome, caught where it is raised
@@ -210,128 +230,7 @@ class _Failed(Exception):  # noqa: N818 -- an outcome, caught where it is raised
         self.crashed = crashed
 
 
-class _Worker:
-    """One process and its socket."""
-
-    def __init__(
-        self,
-        model: str,
-        process: subprocess.Popen[bytes],
-        words: tempfile._TemporaryFileWrapper[bytes],
-    ) -> None:
-        self._model = model
-        self._process = process
-        self._words = words
-        self._incoming: asyncio.Queue[Up | None] = asyncio.Queue()
-        self._transport: asyncio.WriteTransport | None = None
-        self.loaded: Loaded
-
-    @classmethod
-    async def spawn(cls, model: str) -> _Worker:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        words = tempfile.NamedTemporaryFile(prefix="hearth-worker-")  # noqa: SIM115 -- closed in gone()
-        command = [sys.executable, "-m", "engines.worker", str(theirs.fileno())]
-        with theirs:
-            process = await asyncio.to_thread(
-                subprocess.Popen,
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=words,
-                stderr=words,
-                pass_fds=[theirs.fileno()],
-                cwd=ROOT,
-                env={**os.environ, "GGML_NO_BACKTRACE": "1"},  # it would wait for a debugger
-                start_new_session=True,  # a Ctrl-C for the daemon is not for its workers
-            )
-        worker = cls(model, process, words)
-        loop = asyncio.get_running_loop()
-        await loop.create_unix_connection(lambda: _Reading(worker), sock=ours)
-        return worker
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def attach(self, transport: asyncio.WriteTransport) -> None:
-        self._transport = transport
-
-    def take(self, frame: Up | None) -> None:
-        """Queue a frame, or None: the socket is closed."""
-        self._incoming.put_nowait(frame)
-
-    def send(self, frame: Down) -> None:
-        if self._transport and not self._transport.is_closing():
-            self._transport.write(pack(self._model, frame))
-
-    def hang_up(self) -> None:
-        if self._transport:
-            self._transport.abort()
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def bury(self) -> None:
-        """Kill it and leave nothing of it behind; nobody waits for it any more."""
-        self.hang_up()
-        self._process.kill()
-        self._process.wait()
-        self._words.close()
-
-    async def frames(self) -> AsyncIterator[Up]:
-        """Yield frames until the socket closes."""
-        while (frame := await self._incoming.get()) is not None:
-            yield frame
-
-    async def gone(self) -> str:
-        """Wait until the process has exited; say how it went."""
-        try:
-            code = await asyncio.to_thread(self._process.wait, EXIT_S_MAX)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = await asyncio.to_thread(self._process.wait)
-        with self._words as words:
-            words.seek(0, 2)
-            words.seek(max(0, words.tell() - LAST_WORDS_BYTES))
-            last = words.read().decode("utf-8", "replace").strip().splitlines()
-        said = f": {last[-1][:200]}" if last else ""
-        return f"worker ended with {_exit_name(code)}{said}"
-
-    def usage(self, weights: str) -> Usage:
-        """Tell memory apart: private to the process, and the mapped model file (ENGINE.md 25)."""
-        with contextlib.suppress(psutil.Error, OSError):
-            process = psutil.Process(self.pid)
-            maps = process.memory_maps(grouped=True)
-            mapped = sum(entry.rss for entry in maps if entry.path == str(Path(weights).resolve()))
-            return Usage(private_bytes=process.memory_full_info().uss, mapped_bytes=mapped)
-        return Usage()
-
-
-class _Reading(asyncio.Protocol):
-    """Feeds a worker's bytes into its queue of frames."""
-
-    def __init__(self, worker: _Worker) -> None:
-        self._worker = worker
-        self._unpacker = reads_up()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._worker.attach(transport)
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            for _, frame in self._unpacker.feed(data):
-                self._worker.take(frame)
-        except FrameError:
-            self._worker.kill()  # a worker that talks nonsense is as good as dead
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
-        self._worker.take(None)
-
-
-def _exit_name(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"
+def _words_of(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return f"{type(error).__name__}: {error}"

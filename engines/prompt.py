@@ -1,27 +1,28 @@
 """From a job's prompt to tokens: fill-in-the-middle by the model's own special tokens, chat by its own template.
 
 Layouts are data, not code: the order of the parts is a word in the file's metadata (`hearth.fim_order`) and
-prefix-suffix-middle where the file does not say. A chat template is a program from a stranger: it runs in
-Jinja's immutable sandbox, with bounds on its size and its output.
+prefix-suffix-middle where the file does not say. Nothing is tokenised that surely does not fit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
-
-from jinja2 import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import Protocol, TypeVar
 
 from engines.engine import Chat, Chunk, Fim, Message, Plain, Prompt
+from engines.template import ChatTemplate, ChatTemplateError
 
-TEMPLATE_CHARS_MAX = 200_000
-RENDERED_CHARS_MAX = 4_000_000
 NO_TOKEN = -1
 CUTS = 4
 """The head of a window that is too long is cut in steps of a quarter, not token by token: a head that moved with
 every key would make every cached prefix useless."""
+TOKEN_CHARS_MAX = 256
+"""No vocabulary has longer tokens: what is longer than all of the context's tokens cannot fit."""
+FIM_TOKEN_CHARS_MAX = 16
+"""A window is cut to so many characters a token before it is tokenised: code has about 3."""
+
+Items = TypeVar("Items", str, list[int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,13 @@ class Vocabulary(Protocol):
     fim: FimTokens
     adds_bos: bool
     bos: int
+    eos: int
 
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """Tokenise text."""
 
-    def piece(self, token: int) -> bytes:
-        """Return a token's bytes."""
+    def written(self, token: int) -> str:
+        """Return how a token is written in a prompt."""
 
 
 class PromptError(Exception):
@@ -84,7 +86,9 @@ class Layouter:
         self._vocabulary = vocabulary
         self._context = context
         self._order = fim_order
-        self._template = template
+        self._template = template and ChatTemplate(
+            template, bos=vocabulary.written(vocabulary.bos), eos=vocabulary.written(vocabulary.eos)
+        )
 
     def lay_out(self, prompt: Prompt, tokens_max: int) -> Layout:
         """Return the tokens of a prompt. PromptError where the model lacks what it takes, or it is too long."""
@@ -93,9 +97,9 @@ class Layouter:
             case Fim():
                 return self._fim(prompt, room)
             case Plain():
-                tokens = self._vocabulary.tokenize(prompt.text, special=prompt.special)
+                tokens = self._whole(prompt.text, special=prompt.special)
             case Chat():
-                tokens = self._vocabulary.tokenize(self.render(prompt.messages), special=True)
+                tokens = self._whole(self.render(prompt.messages), special=True)
         if not (isinstance(prompt, Chat) and tokens[:1] == [self._vocabulary.bos]):
             tokens = self._bos() + tokens
         if not tokens:
@@ -108,39 +112,22 @@ class Layouter:
 
     def render(self, messages: Sequence[Message]) -> str:
         """Render a conversation with the model's own template."""
-        if not self._template or len(self._template) > TEMPLATE_CHARS_MAX:
+        if not self._template:
             raise PromptError(
                 "this model has no chat template: ask it to complete, or configure a chat model"
             )
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        environment.globals["raise_exception"] = _refuse
-        bos = (
-            self._vocabulary.piece(self._vocabulary.bos)
-            if self._vocabulary.bos != NO_TOKEN
-            else b""
-        )
         try:
-            text = environment.from_string(self._template).render(
-                messages=[{"role": m.role, "content": m.content} for m in messages],
-                add_generation_prompt=True,
-                bos_token=bos.decode("utf-8", "replace"),
-                eos_token="",
-                tools=None,
+            return self._template.render(messages)
+        except ChatTemplateError as error:
+            raise PromptError(str(error)) from error
+
+    def _whole(self, text: str, *, special: bool) -> list[int]:
+        """Tokenise a text that must fit as a whole; one that surely does not is not looked at."""
+        if len(text) > self._context * TOKEN_CHARS_MAX:
+            raise TooLongError(
+                f"the prompt has {len(text)} characters; the context is {self._context} tokens"
             )
-        except (
-            TemplateError,
-            ArithmeticError,
-            TypeError,
-            ValueError,
-            LookupError,
-            AttributeError,
-        ) as error:
-            raise PromptError(
-                f"the model's chat template refused: {type(error).__name__}"
-            ) from error
-        if len(text) > RENDERED_CHARS_MAX:
-            raise TooLongError("the rendered conversation is too long")
-        return text
+        return self._vocabulary.tokenize(text, special=special)
 
     def _bos(self) -> list[int]:
         return [self._vocabulary.bos] if self._vocabulary.adds_bos else []
@@ -154,9 +141,10 @@ class Layouter:
         glued = self._order == "spm-glued"
         kept = fim.prefix.rstrip(" \t") if glued else fim.prefix
         healed = fim.prefix[len(kept) :]
-        prefix, suffix = self._windows(kept, fim.suffix, room - 8 - len(self._bos()))
-        spent = len(prefix) + len(suffix) + 8
-        head = self._bos() + self._context_files(fim.chunks, room - spent)
+        head = self._bos()
+        prefix, suffix = self._windows(kept, fim.suffix, room - 3 - len(head))
+        left = room - 3 - len(head) - len(prefix) - len(suffix)
+        head += self._context_files(fim.chunks, left)
         match self._order:
             case "spm-glued":
                 body = [ids.prefix, ids.suffix, *suffix, ids.middle, *prefix]
@@ -172,34 +160,35 @@ class Layouter:
         """Tokenise both sides and cut them to the room: a quarter at most for what follows the cursor."""
         if room < CUTS * 4:
             raise TooLongError(f"the context of {self._context} tokens leaves no room for a prompt")
-        suffix = self._vocabulary.tokenize(suffix_text)[: room // 4]
-        prefix = self._vocabulary.tokenize(prefix_text)
-        most = room - len(suffix)
-        if len(prefix) > most:
-            step = most // CUTS
-            over = len(prefix) - most
-            prefix = prefix[(over + step - 1) // step * step :]
-        return prefix, suffix
+        tokenize = self._vocabulary.tokenize
+        suffix = tokenize(suffix_text[: room // 4 * FIM_TOKEN_CHARS_MAX])[: room // 4]
+        prefix = tokenize(_tail(prefix_text, room * FIM_TOKEN_CHARS_MAX))
+        return _tail(prefix, room - len(suffix)), suffix
 
     def _context_files(self, chunks: Sequence[Chunk], room: int) -> list[int]:
         """Put other files in front, as the model was trained to see them; the last ones matter most."""
         ids, tokenize = self._vocabulary.fim, self._vocabulary.tokenize
-        if not chunks:
-            return []
+        marked = ids.separator != NO_TOKEN
+        name = [ids.repository, *tokenize("workspace\n")] if ids.repository != NO_TOKEN else []
+        own = [ids.separator, *tokenize("filename\n")]
+        left = room - (len(name) + len(own) if marked else 0)
         out: list[int] = []
         for chunk in reversed(chunks):
-            if ids.separator != NO_TOKEN:
+            if len(chunk.text) > left * FIM_TOKEN_CHARS_MAX:
+                break
+            if marked:
                 part = [ids.separator, *tokenize(f"{chunk.filename or 'tmp'}\n{chunk.text}\n")]
             else:
                 part = tokenize(f"\n\n--- snippet ---\n\n{chunk.text}\n")
-            if len(part) + len(out) > room - 16:
+            if len(part) > left:
                 break
             out = part + out
-        if ids.separator == NO_TOKEN or not out:
-            return out
-        name = [] if ids.repository == NO_TOKEN else [ids.repository, *tokenize("workspace\n")]
-        return [*name, *out, ids.separator, *tokenize("filename\n")]
+            left -= len(part)
+        return [*name, *out, *own] if marked and out else out
 
 
-def _refuse(message: str) -> None:
-    raise TemplateError(message)
+def _tail(items: Items, most: int) -> Items:
+    """Keep the end, cutting the head in whole steps."""
+    step = most // CUTS
+    over = len(items) - most
+    return items[(over + step - 1) // step * step :] if over > 0 else items

@@ -19,6 +19,10 @@ Logits = npt.NDArray[np.float32]
 
 INFILL_KEPT_ABOVE = 0.2
 """llama.cpp's infill sampler: with no text candidate this likely, the middle ends."""
+INFILL_MERGED_MAX = 40
+"""How many text candidates are compared with each other; those behind are too unlikely to matter."""
+FARTHEST = 1e30
+"""Stands for infinity, which cannot be computed with."""
 CANDIDATES_MAX = 1024
 """With no top-k asked for, the tail beyond this many candidates is cut: its mass is not worth sorting for."""
 
@@ -41,7 +45,7 @@ class Sampler:
 
     def _needs_no_change(self) -> bool:
         s = self._sampling
-        greedy = s.temperature <= 0 and not s.infill and not s.ignore_eos and not s.logit_bias
+        greedy = not s.temperature > 0 and not s.infill and not s.ignore_eos and not s.logit_bias
         return greedy and not self._penalises()
 
     def _penalises(self) -> bool:
@@ -51,31 +55,37 @@ class Sampler:
     def _draw(self, logits: Logits, history: Sequence[int]) -> int:
         s = self._sampling
         changed = self._biased(logits, history)
-        if s.temperature <= 0 and not s.infill:
+        infill = s.infill and not s.ignore_eos
+        if not s.temperature > 0 and not infill:
             return int(np.argmax(changed))
         tokens, weights = self._candidates(changed)
-        if s.infill and (ended := self._infill(tokens, weights)) is not None:
+        if infill and (ended := self._infill(tokens, weights)) is not None:
             return ended
-        if s.temperature <= 0 or len(tokens) == 1:
+        if not s.temperature > 0 or len(tokens) == 1:
             return int(tokens[0])
         return self._roll(tokens, weights, len(history))
 
     def _biased(self, logits: Logits, history: Sequence[int]) -> Logits:
-        """Apply biases and penalties to a copy."""
+        """Apply biases and penalties to a copy. What is no number after that has no chance."""
         s = self._sampling
         out = logits.copy()
-        for token, bias in s.logit_bias:
-            if 0 <= token < len(out):
-                out[token] += bias
+        with np.errstate(all="ignore"):
+            for token, bias in s.logit_bias:
+                if 0 <= token < len(out):
+                    out[token] += bias
         if s.ignore_eos:
             out[self._ends] = -np.inf
         if self._penalises() and s.penalty_tokens > 0:
-            seen, counts = np.unique(np.asarray(history[-s.penalty_tokens :]), return_counts=True)
-            if len(seen):
-                held = out[seen]
-                out[seen] = np.where(held > 0, held / s.repeat_penalty, held * s.repeat_penalty)
-                out[seen] -= s.frequency_penalty * counts + s.presence_penalty
-        return out
+            self._penalise(out, history[-s.penalty_tokens :])
+        return np.nan_to_num(out, copy=False, nan=-FARTHEST, posinf=FARTHEST, neginf=-FARTHEST)
+
+    def _penalise(self, out: Logits, recent: Sequence[int]) -> None:
+        s = self._sampling
+        seen, counts = np.unique(np.asarray(recent, np.int64), return_counts=True)
+        held = out[seen].astype(np.float64)
+        with np.errstate(all="ignore"):
+            held = np.where(held > 0, held / s.repeat_penalty, held * s.repeat_penalty)
+            out[seen] = held - (s.frequency_penalty * counts + s.presence_penalty)
 
     def _candidates(self, logits: Logits) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Return candidates by falling probability after top-k, top-p and min-p, at temperature 1."""
@@ -88,7 +98,7 @@ class Sampler:
             kept = int(np.searchsorted(np.cumsum(weights), s.top_p)) + 1
             tokens, weights = tokens[:kept], weights[:kept]
         if s.min_p > 0:
-            keep = weights >= s.min_p * weights[0]
+            keep = weights >= min(s.min_p, 1.0) * weights[0]
             tokens, weights = tokens[keep], weights[keep]
         return tokens.astype(np.int64), weights / weights.sum()
 
@@ -119,6 +129,7 @@ class Sampler:
         """Return the largest probability of a text candidate merged with those that begin alike."""
         if not len(tokens) or weights[0] >= INFILL_KEPT_ABOVE:
             return float(weights[0]) if len(tokens) else 0.0
+        tokens, weights = tokens[:INFILL_MERGED_MAX], weights[:INFILL_MERGED_MAX]
         pieces = [self._piece(int(token)) for token in tokens]
         merged = (
             sum(
@@ -134,7 +145,8 @@ class Sampler:
         self, tokens: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], position: int
     ) -> int:
         s = self._sampling
-        heated = _softmax(np.log(weights) / s.temperature)
+        with np.errstate(all="ignore"):
+            heated = _softmax(np.log(weights / weights[0]) / s.temperature)
         roll = np.random.default_rng((s.seed & 0xFFFFFFFFFFFFFFFF, position)).random()
         index = int(np.searchsorted(np.cumsum(heated), roll, side="right"))
         return int(tokens[min(index, len(tokens) - 1)])

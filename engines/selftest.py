@@ -65,4 +65,5 @@ def _decode(context: Context, rows: list[tuple[int, int, int]]) -> tuple[int, fl
 
 def _tokens(n_vocab: int) -> list[int]:
     """Return fixed tokens that every vocabulary has, spread over its lower part."""
-    return [300 + (i * 7919) % max(1, min(n_vocab, 30_000) - 300) for i in range(64)]
+    first = min(300, n_vocab // 2)  # before it are single bytes
+    return [first + (i * 7919) % (min(n_vocab, 30_000) - first) for i in range(64)]

@@ -34,14 +34,14 @@ class TextStream:
         return self._release()
 
     def close(self) -> str:
-        """Return what was held back and turned out to be no stop string."""
+        """Return what was held back and turned out to be no stop string.
+
+        The beginning of a character that was cut off by the token limit is dropped: half of it is no text.
+        """
         if self.stopped_by is not None:
             return ""
-        self._held += self._decoder.decode(b"", final=True)
-        if self._healed:
-            self._held, self._healed = self._held.removeprefix(self._healed).lstrip(" \t"), ""
         out, self._held = self._held, ""
-        return out
+        return "" if self._healed else out
 
     def _heal(self) -> bool:
         """Take the dropped blanks off the front; False while it cannot be decided yet."""

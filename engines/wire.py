@@ -68,9 +68,29 @@ class FrameError(Exception):
 
 
 def pack(model: str, frame: Down | Up) -> bytes:
-    """Encode one frame with its length in front."""
-    body = msgspec.msgpack.encode((model, frame))
+    """Encode one frame with its length in front. FrameError for one that the other side would not take."""
+    try:
+        body = msgspec.msgpack.encode((model, frame))
+    except (
+        UnicodeEncodeError
+    ):  # half of a surrogate pair: editors send such text, UTF-8 has no place for it
+        body = msgspec.msgpack.encode(_mended(msgspec.to_builtins((model, frame))))
+    except OverflowError as error:
+        raise FrameError("a number is beyond 64 bits") from error
+    if len(body) > FRAME_BYTES_MAX:
+        raise FrameError(f"a frame of {len(body):,} bytes is over the limit")
     return _HEAD.pack(len(body)) + body
+
+
+def _mended(value: object) -> object:
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case list() | tuple():
+            return [_mended(item) for item in value]
+        case dict():
+            return {key: _mended(item) for key, item in value.items()}
+    return value
 
 
 class Unpacker(Generic[T]):
@@ -86,7 +106,7 @@ class Unpacker(Generic[T]):
         while len(self._buffer) >= _HEAD.size:
             (length,) = _HEAD.unpack_from(self._buffer)
             if length > FRAME_BYTES_MAX:
-                raise FrameError(f"a frame of {length} bytes is over the limit")
+                raise FrameError(f"a frame of {length:,} bytes is over the limit")
             end = _HEAD.size + length
             if len(self._buffer) < end:
                 return

@@ -1,9 +1,9 @@
 """The worker: one process, one resident model. Run as `python -m engines.worker FD`.
 
-Two threads. Intake reads frames, lays prompts out and answers `Prepared` while a step runs (ctypes lets go of
-the interpreter); the main thread steps. What intake wants of the batcher it puts into a mailbox that the main
-thread empties before each step: the batcher has one owner. The process ends when its socket closes, also when
-the daemon was killed (ENGINE.md 1).
+Three threads. One reads frames and ends the process when the socket closes, also while a model loads or a step
+runs, because the daemon may have been killed (ENGINE.md 1). Intake lays prompts out and answers `Prepared` while
+a step runs: ctypes lets go of the interpreter (ENGINE.md 3). The main thread steps. What intake wants of the
+batcher it puts into a mailbox that the main thread empties before each step: the batcher has one owner.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from engines import ladder, llama, selftest
 from engines.batcher import Batcher, Told
@@ -26,7 +28,7 @@ from engines.engine import Job, Loaded, LoadFailed, Loading, Prepared, Stopped
 from engines.gguf import GgufError, Header, read_header
 from engines.prompt import Layout, Layouter, PromptError, TooLongError
 from engines.spec import ModelSpec
-from engines.wire import Aboard, Begin, Submit, Up, Withdraw, pack, reads_down
+from engines.wire import Aboard, Begin, Down, Submit, Up, Withdraw, pack, reads_down
 from policies.messages import Halt
 
 CONTEXT_DEFAULT = 8192
@@ -35,6 +37,9 @@ SUB_BATCH_CPU, SUB_BATCH_GPU = 128, 512
 CACHED_SEQUENCES = 4
 """Sequences beyond the running ones, which keep prompts that ended."""
 LOWER_PRIORITY = 5
+
+Letter: TypeAlias = Callable[[Batcher], list[Told]]
+"""What intake asks of the batcher."""
 
 
 class Line:
@@ -65,51 +70,42 @@ class Resident:
 
 
 class Worker:
-    """Joins the two threads."""
+    """Joins the three threads."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._reader = reads_down()
-        self._mail: queue.SimpleQueue[Callable[[Batcher], list[Told]]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Down] = queue.SimpleQueue()
+        self._mail: queue.SimpleQueue[Letter] = queue.SimpleQueue()
 
     def run(self) -> None:
         """Load what the first frame asks for, then step until the socket closes."""
-        begin, early = self._first_frames()
+        _in_thread(self._read)
+        begin = self._inbox.get()
+        assert isinstance(begin, Begin), "the first frame begins"
         line = Line(self._sock, begin.spec.name)
         try:
             resident = load(begin, line)
         except (llama.LoadError, selftest.SelfTestError, GgufError, OSError) as error:
             line.send(LoadFailed(str(error)))
             return
-        for frame in early:
-            self._take(frame, resident, line)
-        threading.Thread(target=self._intake, args=(resident, line), daemon=True).start()
+        _in_thread(self._intake, resident, line)
         self._step_for_ever(resident.batcher, line)
 
-    def _first_frames(self) -> tuple[Begin, list[Submit | Withdraw]]:
-        frames: list[Begin | Submit | Withdraw] = []
-        while not frames:
-            data = self._sock.recv(1 << 16)
-            if not data:
-                os._exit(0)
-            frames = [frame for _, frame in self._reader.feed(data)]
-        begin, *rest = frames
-        assert isinstance(begin, Begin), "the first frame begins"
-        return begin, [frame for frame in rest if not isinstance(frame, Begin)]
-
-    def _intake(self, resident: Resident, line: Line) -> None:
+    def _read(self) -> None:
+        """Take frames in, also while the model loads: the end of the daemon is noticed at any time."""
         while data := _receive(self._sock):
             for _, frame in self._reader.feed(data):
-                if not isinstance(frame, Begin):
-                    self._take(frame, resident, line)
+                self._inbox.put(frame)
         os._exit(0)  # native code may be deep in a step: nothing gentler ends it now
 
-    def _take(self, frame: Submit | Withdraw, resident: Resident, line: Line) -> None:
-        match frame:
-            case Submit(job=job):
-                self._prepare(job, resident, line)
-            case Withdraw(request_id=request_id):
-                self._mail.put(lambda batcher: batcher.stop(request_id))
+    def _intake(self, resident: Resident, line: Line) -> None:
+        while True:
+            match self._inbox.get():
+                case Submit(job=job):
+                    self._prepare(job, resident, line)
+                case Withdraw(request_id=request_id):
+                    self._mail.put(_stop(request_id))
 
     def _prepare(self, job: Job, resident: Resident, line: Line) -> None:
         arrived = time.monotonic()
@@ -119,9 +115,13 @@ class Worker:
             too_long = isinstance(error, TooLongError)
             line.send(Stopped(job.request_id, Halt.INVALID, detail=str(error), too_long=too_long))
             return
+        except Exception as error:  # noqa: BLE001 -- one prompt is no reason to end the others' work
+            detail = f"the prompt could not be laid out: {type(error).__name__}"
+            line.send(Stopped(job.request_id, Halt.FAILED, detail=detail))
+            return
         cached = resident.batcher.cached_tokens(layout.tokens)
         line.send(Prepared(job.request_id, len(layout.tokens), cached))
-        self._mail.put(lambda batcher: _submit(batcher, job, layout, arrived))
+        self._mail.put(_submit(job, layout, arrived))
 
     def _step_for_ever(self, batcher: Batcher, line: Line) -> None:
         aboard: tuple[int, ...] = ()
@@ -155,7 +155,7 @@ def load(begin: Begin, line: Line) -> Resident:
         extra_buffers=rung.extra_buffers,
         progress=_reporter(line, rung.name),
     )
-    context_tokens = spec.context or min(model.context_tokens, CONTEXT_DEFAULT)
+    context_tokens = spec.context or min(model.context_tokens or CONTEXT_DEFAULT, CONTEXT_DEFAULT)
     context = _make_context(model, spec, context_tokens, gpu=rung.gpu)
     if begin.self_test:
         line.send(selftest.run(model, context))
@@ -216,9 +216,30 @@ def _loaded(
     )
 
 
-def _submit(batcher: Batcher, job: Job, layout: Layout, arrived: float) -> list[Told]:
-    batcher.submit(job, layout, arrived)
-    return []
+def _submit(job: Job, layout: Layout, arrived: float) -> Letter:
+    def letter(batcher: Batcher) -> list[Told]:
+        batcher.submit(job, layout, arrived)
+        return []
+
+    return letter
+
+
+def _stop(request_id: int) -> Letter:
+    return lambda batcher: batcher.stop(request_id)
+
+
+def _in_thread(work: Callable[..., None], *arguments: object) -> None:
+    """Run something for ever. What it does not expect ends the process: half a worker would answer nobody."""
+
+    def run() -> None:
+        try:
+            work(*arguments)
+        except BaseException:  # noqa: BLE001 -- it ends the process
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
+
+    threading.Thread(target=run, daemon=True).start()
 
 
 def _reporter(line: Line, rung: str) -> Callable[[float], bool]:

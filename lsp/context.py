@@ -41,19 +41,15 @@ def window(document: Document, spot: Spot, limits: Limits) -> tuple[str, str]:
     return feeds(above) + before, after + end + feeds(below)
 
 
-def related(documents: Iterable[Document], asked: Document, limits: Limits) -> tuple[Related, ...]:
-    """The beginnings of the other open documents, in the order given."""
+def related(others: Iterable[Document], limits: Limits) -> tuple[Related, ...]:
+    """The beginnings of the first few documents that have any text."""
     found: list[Related] = []
-    for document in documents:
+    for other in others:
         if len(found) == limits.related_documents:
             break
-        if document is asked:
-            continue
-        text = document.below(-1, lines_max=document.line_count, chars_max=limits.related_chars)
+        text = other.below(-1, lines_max=other.line_count, chars_max=limits.related_chars)
         if text:
-            found.append(
-                Related(path=path_of(document.uri), language=document.language, text=feeds(text))
-            )
+            found.append(Related(path_of(other.uri), other.language, feeds(text)))
     return tuple(found)
 
 

@@ -79,7 +79,7 @@ class Endpoint:
             await _serve_messages(reader, server)
         except MalformedFrameError as error:
             log.warning("%s: disconnected: %s", name, error)
-        except ConnectionError:
+        except OSError:
             log.info("%s: connection lost", name)
         finally:
             del self._writers[name]
@@ -104,7 +104,7 @@ def _handle(frame: bytes, server: Server) -> None:
     protocol = server.protocol
     try:
         data = json.loads(frame)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedFrameError("a frame that is no JSON") from error
     if not isinstance(data, dict) or data.get("jsonrpc") != "2.0":
         raise MalformedFrameError("a frame that is no JSON-RPC message")

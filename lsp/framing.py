@@ -34,8 +34,14 @@ async def _read_headers(reader: asyncio.StreamReader) -> int | None:
         if not line.strip():
             break
         name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length":
-            length = _parse_length(value.strip())
+        match name.strip().lower():
+            case b"content-length":
+                length = _parse_length(value.strip())
+            case b"content-type":
+                pass
+            case _:
+                # A web page can make a browser send anything to a port, but never without its own headers.
+                raise MalformedFrameError("a header that is none of the protocol's")
     else:
         raise MalformedFrameError(f"more than {HEADERS_MAX} header lines")
     if length is None:

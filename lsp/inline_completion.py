@@ -20,7 +20,7 @@ async def inline_completion(
 ) -> types.InlineCompletionList | None:
     """Answer with one item, an empty list, or null."""
     context, uri = params.context, params.text_document.uri
-    document = session.document(uri)
+    document = session.documents.get(uri)
     if document is None:
         return types.InlineCompletionList(items=[])
     selected = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from cattrs import Converter
@@ -19,7 +20,7 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 from lsp.assistant import Assistant
 from lsp.commands import ACCEPTED, accepted
 from lsp.completion import completion
-from lsp.document import Encoding
+from lsp.document import Document, Encoding
 from lsp.inline_completion import inline_completion
 from lsp.session import Session
 from lsp.status import StatusLine
@@ -57,20 +58,14 @@ class Protocol(LanguageServerProtocol):
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
         """Change the document; a change without a range is its whole new text."""
-        document = self._server.session.document(params.text_document.uri)
-        if document is None:
-            return
-        for change in params.content_changes:
-            if isinstance(change, types.TextDocumentContentChangePartial):
-                document.change(change.range.start, change.range.end, change.text)
-            else:
-                document.replace_all(change.text)
-        document.version = params.text_document.version
+        edits = [_edit_of(change) for change in params.content_changes]
+        document = params.text_document
+        self._server.session.documents.change(document.uri, document.version, edits)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
         """Forget the document."""
-        self._server.session.close(params.text_document.uri)
+        self._server.session.documents.close(params.text_document.uri)
 
 
 class Server(LanguageServer):
@@ -105,12 +100,20 @@ class Server(LanguageServer):
 
     def begin(self, params: types.InitializeParams) -> None:
         """Take the editor's capabilities into account, before the server's are told."""
-        self.session.encoding = Encoding(self.workspace.position_encoding or Encoding.UTF16)
+        documents = self.session.documents
+        documents.encoding = Encoding(self.workspace.position_encoding or Encoding.UTF16)
+        documents.folders = self._folders()
         if not _shows_ghost_text(params):
             _register_menu(self)
 
+    def note_folders(self) -> None:
+        """Folders were added or removed."""
+        self.session.documents.folders = self._folders()
+
     def show_status(self) -> None:
         """Tell the state from now on; nothing may be sent before `initialized`."""
+        if self._status:
+            return
         window = self.client_capabilities.window
         shows_progress = bool(window and window.work_done_progress)
         self._status = StatusLine(self.protocol, self._assistant, shows_progress=shows_progress)
@@ -120,6 +123,10 @@ class Server(LanguageServer):
         if self._status:
             self._status.close()
         self.session.end()
+
+    def _folders(self) -> tuple[str, ...]:
+        root = self.workspace.root_uri
+        return tuple(self.workspace.folders) or ((root,) if root else ())
 
 
 def _register(server: Server) -> None:
@@ -132,6 +139,10 @@ def _register(server: Server) -> None:
     @server.feature(types.INITIALIZED)
     def _(_params: types.InitializedParams) -> None:
         server.show_status()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
+    def _(_params: types.DidChangeWorkspaceFoldersParams) -> None:
+        server.note_folders()
 
     # Without options pygls does not advertise the capability; Neovim wants it static.
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
@@ -159,3 +170,13 @@ def _shows_ghost_text(params: types.InitializeParams) -> bool:
     document, options = params.capabilities.text_document, params.initialization_options
     both = isinstance(options, dict) and options.get("popup") is True
     return document is not None and document.inline_completion is not None and not both
+
+
+def _edit_of(change: types.TextDocumentContentChangeEvent) -> Callable[[Document], None]:
+    def edit(document: Document) -> None:
+        if isinstance(change, types.TextDocumentContentChangePartial):
+            document.change(change.range.start, change.range.end, change.text)
+        else:
+            document.replace_all(change.text)
+
+    return edit

@@ -3,59 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 from lsp.assistant import Assistant, Draft, Query
 from lsp.context import Limits, path_of, related, window
-from lsp.document import Document, Encoding, Position
+from lsp.document import Position
+from lsp.documents import Documents
 from lsp.suggestion import Asked, Selected, Suggestion, suggest
-
-DOCUMENTS_MAX = 512
-DOCUMENT_CHARS_MAX = 8_000_000
-
-log = logging.getLogger(__name__)
 
 
 class Session:
-    """The state of one connection. Documents that were asked in last are the last in `_documents`."""
+    """The state of one connection."""
 
     def __init__(
         self, name: str, assistant: Assistant, limits: Limits, excluded: Callable[[str], bool]
     ) -> None:
         self.name = name
         self.assistant = assistant
-        self.encoding = Encoding.UTF16
+        self.documents = Documents(name, excluded)
         self._limits = limits
-        self._excluded = excluded
-        self._documents: dict[str, Document] = {}
         self._running: dict[tuple[str, bool], asyncio.Task[Draft | None]] = {}
 
-    # --- documents ----------------------------------------------------------------------------------
-
     def open(self, uri: str, language: str, version: int, text: str) -> None:
-        """Keep a document. One that is excluded or too large is not kept: it gets no suggestions."""
-        if self._excluded(path_of(uri)):
-            return
-        if len(text) > DOCUMENT_CHARS_MAX or len(self._documents) >= DOCUMENTS_MAX:
-            log.warning(
-                "%s: a document is not followed: too large, or too many are open", self.name
-            )
-            return
-        self._documents[uri] = Document(
-            uri=uri, language=language, version=version, text=text, encoding=self.encoding
-        )
-        self.assistant.opened(self.name, language)
-
-    def document(self, uri: str) -> Document | None:
-        """An open document."""
-        return self._documents.get(uri)
-
-    def close(self, uri: str) -> None:
-        """Forget a document."""
-        self._documents.pop(uri, None)
-
-    # --- suggestions --------------------------------------------------------------------------------
+        """A document was opened."""
+        if self.documents.open(uri, language, version, text):
+            self.assistant.opened(self.name, language)
 
     def ask(
         self,
@@ -67,10 +39,9 @@ class Session:
         selected: Selected | None = None,
     ) -> Asked | None:
         """Take down what is asked, as the document is now; None for a document that is not known."""
-        document = self._documents.pop(uri, None)
+        document = self.documents.use(uri)
         if document is None:
             return None
-        self._documents[uri] = document
         spot = document.spot(position)
         line = document.line(spot.line)
         prefix, suffix = window(document, spot, self._limits)
@@ -85,7 +56,7 @@ class Session:
             line=spot.line,
             prefix=prefix,
             suffix=suffix,
-            related=related(reversed(self._documents.values()), document, self._limits),
+            related=related(self.documents.beside(document), self._limits),
             popup=popup,
             invoked=invoked,
         )
@@ -121,14 +92,14 @@ class Session:
             current = self._is_current(key, work)
             if current:
                 del self._running[key]
-        still_open = self._documents.get(asked.query.uri) is asked.document
+        still_open = self.documents.get(asked.query.uri) is asked.document
         return suggest(draft, asked) if current and still_open else None
 
     def end(self) -> None:
         """The editor is gone."""
         for work in self._running.values():
             work.cancel()
-        self._documents.clear()
+        self.documents.clear()
         self.assistant.disconnected(self.name)
 
     def _is_current(self, key: tuple[str, bool], work: asyncio.Task[Draft | None]) -> bool:

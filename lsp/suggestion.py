@@ -71,11 +71,11 @@ def suggest(draft: Draft | None, asked: Asked) -> Suggestion | None:
         written_at = query.prefix.removesuffix(draft.typed)
         text = _shape(draft.text, Place(written_at, query.suffix, query.language), query)
         typed = draft.typed + since
-    if draft is None or not text:
+    if text and not text.startswith(typed):
+        return None
+    if draft is None or text == typed or not text:
         column = asked.spot.column
         return Suggestion("", asked.spot.line, column, column, draft=Draft("", ""), written=0)
-    if not text.startswith(typed):
-        return None
     return _edit(draft, text[len(typed) :], since, asked)
 
 

@@ -59,7 +59,6 @@ class ModelState:
         """It holds no memory any more."""
         self.phase = Phase.ABSENT
         self.full = False
-        self.wish = None
 
     def died(self, now: float, *, window_s: float) -> int:
         """It went unasked; the answer is how many times it lately has, with no step between."""

@@ -19,6 +19,8 @@ who hold a sequence) a model. A model is absent, loading, ready, draining or fai
 adds up memory. Each event first changes one of these (`_arrived`, `_stopped`, `_died`, ...); then, whatever it was,
 three things are put right, in this order: limits that have passed (`_expire`), free sequences (`_fill`), and memory
 (`_place_models`), because who starts decides which model is busy, and who is busy decides which model may leave.
+A busy model whose memory is wanted gets a wish put on it, which bounds the work it still takes; when the wish is
+lifted, what it held back starts in the same event.
 
                   Start                  Stopped(done, invalid, failed)
       queued  ------------->  running  ---------------------------------->  End
@@ -125,7 +127,7 @@ class Scheduler:
             case Cancelled(request_id, reason):
                 return self._withdraw([request_id], Outcome.CANCELLED, reason)
             case Foreseen(model):
-                return self._foreseen(model)
+                return self._foreseen(model, now)
             case MemoryChanged(budget_bytes):
                 self._roster.memory_bytes = budget_bytes
             case Tick():
@@ -219,12 +221,13 @@ class Scheduler:
 
     # --- models -----------------------------------------------------------------------------------------
 
-    def _foreseen(self, name: str) -> list[Action]:
+    def _foreseen(self, name: str, now: float) -> list[Action]:
         """Load a model ahead of need: only if nobody waits for memory, and nobody has to leave."""
         model = self._roster.find(name)
-        if model is None or model.phase is not Phase.ABSENT or demands(self._book, self._roster):
+        if model is None or objection(model, now) or demands(self._book, self._roster):
             return []
-        return self._load(model) if self._roster.fits_now(model) else []
+        absent = model.phase is Phase.ABSENT
+        return self._load(model) if absent and self._roster.fits_now(model) else []
 
     def _died(self, name: str, inside: tuple[int, ...], now: float) -> list[Action]:
         """A worker is gone, and with it every sequence.
@@ -233,6 +236,7 @@ class Scheduler:
         2. A request is inside a second time: it is poison.
         3. Inside for the first time: once more, alone. The others: as before, so many times.
         4. It keeps dying without a step between: what waits for it fails, and it is left alone for a while.
+        5. It is pinned, so it comes back though nobody waits for it.
         """
         model = self._roster[name]
         if model.phase is Phase.DRAINING:  # 1
@@ -251,6 +255,8 @@ class Scheduler:
         if model.died(now, window_s=self._limits.deaths_window_s) > self._limits.deaths_max:  # 4
             model.barred_until_s = now + self._limits.back_off_s
             actions += self._book.end_all(self._book.queue(name), Outcome.FAILED, Reason.ENGINE)
+        elif model.view.pinned and self._roster.fits_now(model):  # 5
+            actions += self._load(model)
         return actions
 
     def _measured(self, step: Stepped | Prepared) -> None:
@@ -322,6 +328,7 @@ class Scheduler:
         return actions + self._fill(now)
 
     def _load(self, model: ModelState) -> list[Action]:
+        assert self._roster.fits_now(model), f"{model.name} was to be loaded beside too much"
         model.phase = Phase.LOADING
         return [Load(model.name)]
 

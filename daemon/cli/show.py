@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -25,15 +26,9 @@ def print_json(document: Any) -> None:
 
 def table(rows: Sequence[Sequence[str]], *, indent: int = 2) -> str:
     """Columns as wide as they must be; the first row is the head."""
-    if not rows:
-        return ""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = [
-        " " * indent
-        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join([colour(lines[0], "dim"), *lines[1:]])
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    head, *rest = (" " * indent + _line(row, widths) for row in rows)
+    return "\n".join([colour(head, "dim"), *rest])
 
 
 def size(n_bytes: float | None) -> str:
@@ -52,7 +47,7 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     if seconds < 3600:
-        return f"{seconds / 60:.0f} min"
+        return f"{seconds // 60:.0f} min"
     return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
 
 
@@ -62,7 +57,7 @@ def milliseconds(value: float | None) -> str:
 
 
 class Progress:
-    """One line that changes on a terminal, and a line a change elsewhere."""
+    """One line that changes on a terminal; elsewhere only its end is printed."""
 
     def __init__(self) -> None:
         self._live = sys.stdout.isatty()
@@ -80,3 +75,13 @@ class Progress:
         """Leave this line standing."""
         print(f"\r\x1b[K{text}" if self._live else text, flush=True)
         self._shown = ""
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
+    return "  ".join(cells).rstrip()
+
+
+def _width(cell: str) -> int:
+    """Columns that it takes on a terminal; colours take none."""
+    return len(re.sub(r"\x1b\[\d*m", "", cell))

@@ -39,23 +39,20 @@ def _head(document: dict[str, Any]) -> str:
     )
     places = [document["http"] or "HTTP on TCP is off", *document["sockets"]]
     used = f"{size(memory['used_bytes'])} of {size(memory['budget_bytes'])} for models"
-    return "\n".join([first, *(f"  {place}" for place in places), f"  {used}"])
+    return "\n  ".join([first, *places, used])
 
 
 def _models(models: list[dict[str, Any]]) -> str:
     head = ["model", "state", "runs", "loaded as", "memory", "prefill", "decode"]
-    text = table([head, *(_model(model) for model in models)])
-    for state, hue in HUES.items():
-        text = text.replace(f"  {state} ", f"  {colour(state, hue)} ")
-    return text
+    return table([head, *(_model(model) for model in models)])
 
 
 def _model(model: dict[str, Any]) -> list[str]:
-    progress = model["progress"]
-    loading = model["state"] == "loading" and progress is not None
+    state, progress = model["state"], model["progress"]
+    shown = f"loading {progress:.0%}" if state == "loading" and progress is not None else state
     return [
         model["name"],
-        f"loading {progress:.0%}" if loading else model["state"],
+        colour(shown, HUES[state]) if state in HUES else shown,
         f"{model['sequences_in_use']}/{model['sequences'] or '-'}",
         model["rung"] or "-",
         size(sum(model["memory"].values())),

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
 from daemon.http.errors import explain, invalid
 from policies.request import Class
@@ -49,6 +50,8 @@ def body_of(model: type[M]) -> Callable[[Request], Awaitable[M]]:
     async def read_body(request: Request) -> M:
         try:
             return model.model_validate_json(await request.body())
+        except ClientDisconnect:
+            raise invalid("the body never came whole") from None
         except ValidationError as error:
             raise explain(error) from None
 

@@ -10,9 +10,12 @@ from daemon.snapshot import ModelSnapshot, Snapshot
 from daemon.tickets import Ask, Result
 from engines.engine import Chat, Fim, Loaded
 from policies.messages import Outcome, Reason
+from policies.request import Kind
 
-ANSWERED = frozenset({Reason.COMPLETE, Reason.CLIENT, Reason.NEWER, Reason.STALE, Reason.YIELDED})
-"""Ends that are answered with the text there is; who withdrew a request does not read it."""
+OVERTAKEN = frozenset({Reason.CLIENT, Reason.NEWER, Reason.STALE, Reason.YIELDED})
+"""Ends that are no error: whoever asked has moved on, and may not even read the answer."""
+
+UNASKED = frozenset({Kind.WARM, Kind.AHEAD})
 
 CODE_OF = {
     Reason.EXPIRED: 504,
@@ -47,10 +50,14 @@ class Judge:
         self._seen_until_s = 0.0
         self._retry_after = {"Retry-After": str(settings.retry_after_s)}
 
-    def __call__(self, ask: Ask, result: Result) -> ApiError | None:
-        """The error that a result is, if it is one."""
+    def infill(self, ask: Ask, result: Result) -> ApiError | None:
+        """The error that the end of an `/infill` is, if it is one."""
+        return None if nothing_to_show(ask, result) else self.text(ask, result)
+
+    def text(self, ask: Ask, result: Result) -> ApiError | None:
+        """The error that the end of any other request is, if it is one."""
         partial = result.reason is Reason.EXPIRED and result.text
-        good = result.outcome is Outcome.DONE or result.reason in ANSWERED or partial
+        good = result.outcome is Outcome.DONE or result.reason in OVERTAKEN or partial
         return None if good else self._error(ask, result)
 
     def _error(self, ask: Ask, result: Result) -> ApiError:
@@ -97,6 +104,27 @@ class Judge:
             self._seen = {model.name: model.loaded for model in models if model.loaded}
             self._seen_until_s = now + SEEN_S
         return self._seen.get(model)
+
+
+def nothing_to_show(ask: Ask, result: Result) -> bool:
+    """Whether the answer to an `/infill` is `200 {}`.
+
+    llama.vim and llama.vscode never drop a connection, and hold the next keystroke until the last one is answered.
+    llama.vim ignores `{}`, where it would keep empty or half text for good; llama.vscode shows nothing, where an
+    error would pop up.
+
+    1. It ended well: no.
+    2. It ran out of time: only if no text came.
+    3. It was overtaken: yes.
+    4. The queue was full: yes, if nobody waits for it (a warm-up, speculation).
+    """
+    if result.outcome is Outcome.DONE:  # 1.
+        return False
+    if result.reason is Reason.EXPIRED:  # 2.
+        return not result.text
+    if result.reason is Reason.QUEUE_FULL:  # 4.
+        return ask.kind in UNASKED
+    return result.reason in OVERTAKEN  # 3.
 
 
 def no_model(snapshot: Snapshot, name: str) -> ApiError:

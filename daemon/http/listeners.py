@@ -185,6 +185,8 @@ def _clear(path: Path) -> None:
                 probe.connect(str(path))
             except ConnectionRefusedError:
                 path.unlink()
+            except OSError as error:
+                raise _why(error, str(path)) from error
             else:
                 raise BusyError(f"another process answers on {path}")
 
@@ -194,4 +196,4 @@ def _why(error: OSError, where: str) -> BusyError | ConfigError:
         return BusyError(
             f"{where} is taken by another program (a llama-server?): stop it, or set another `port` (0 picks one)"
         )
-    return ConfigError(f"cannot listen on {where}: {os.strerror(error.errno or 0)}")
+    return ConfigError(f"cannot listen on {where}: {error.strerror or error}")

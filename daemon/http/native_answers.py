@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.http.endings import nothing_to_show
 from daemon.http.sse import event
 from daemon.tickets import Ask, Piece, Result
 from engines.engine import Timings
@@ -17,8 +18,8 @@ class NativeAnswer:
 
     ask: Ask
     prompt: str
-    context_tokens: Callable[[str], int]
     response_fields: tuple[str, ...]
+    context_tokens: Callable[[str], int]
 
     def whole(self, result: Result) -> dict[str, Any]:
         """The answer in one piece, cut down to the fields that were asked for."""
@@ -58,6 +59,16 @@ class NativeAnswer:
             "tokens_cached": spent.prompt_tokens + spent.emitted_tokens,
             "timings": timings_of(spent),
         }
+
+
+class InfillAnswer(NativeAnswer):
+    """The answer to an `/infill`, which may be that there is none."""
+
+    __slots__ = ()
+
+    def whole(self, result: Result) -> dict[str, Any]:
+        """The answer in one piece, or an empty object."""
+        return {} if nothing_to_show(self.ask, result) else super().whole(result)
 
 
 def generation_settings(ask: Ask, context_tokens: int) -> dict[str, Any]:

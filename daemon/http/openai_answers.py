@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import time
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from daemon.http.native_answers import select, timings_of
 from daemon.http.sse import DONE, event
@@ -12,36 +13,46 @@ from engines.engine import Timings
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What both kinds have: a name, a time, a model, and what to say beside the text."""
+class Heading:
+    """What every document of one answer begins with, and what the client wants beside the text."""
 
-    id: str
-    created: int
+    number: int
     model: str
     include_usage: bool
-    response_fields: tuple[str, ...] = ()
+    response_fields: tuple[str, ...]
+    created: int = field(default_factory=lambda: int(time.time()))
+
+
+class _Answer:
+    """What both kinds have in common."""
+
+    prefix: ClassVar[str]
+
+    def __init__(self, heading: Heading) -> None:
+        self._heading = heading
 
     def _document(self, kind: str, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        heading = self._heading
         return {
-            "id": self.id,
+            "id": f"{self.prefix}-{heading.number}",
             "object": kind,
-            "created": self.created,
-            "model": self.model,
+            "created": heading.created,
+            "model": heading.model,
             "choices": choices,
             **more,
         }
 
     def _usage(self, kind: str, result: Result) -> bytes:
         """The event with no choice that says what it cost, for those who asked."""
-        if not self.include_usage:
+        if not self._heading.include_usage:
             return b""
         return event(self._document(kind, [], usage=usage_of(result.timings)))
 
 
-class TextAnswer(Answer):
+class TextAnswer(_Answer):
     """`/v1/completions`."""
 
-    __slots__ = ()
+    prefix = "cmpl"
 
     def whole(self, result: Result) -> dict[str, Any]:
         """The answer in one piece."""
@@ -51,7 +62,7 @@ class TextAnswer(Answer):
             self._document(
                 "text_completion", [choice], usage=usage_of(spent), timings=timings_of(spent)
             ),
-            self.response_fields,
+            self._heading.response_fields,
         )
 
     def opening(self) -> bytes:
@@ -72,10 +83,10 @@ class TextAnswer(Answer):
         return event(last) + self._usage("text_completion", result) + DONE
 
 
-class ChatAnswer(Answer):
+class ChatAnswer(_Answer):
     """`/v1/chat/completions`."""
 
-    __slots__ = ()
+    prefix = "chatcmpl"
 
     def whole(self, result: Result) -> dict[str, Any]:
         """The answer in one piece."""
@@ -90,7 +101,7 @@ class ChatAnswer(Answer):
             self._document(
                 "chat.completion", [choice], usage=usage_of(spent), timings=timings_of(spent)
             ),
-            self.response_fields,
+            self._heading.response_fields,
         )
 
     def opening(self) -> bytes:

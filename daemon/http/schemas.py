@@ -89,6 +89,7 @@ class Generation(Lenient):
     repeat_last_n: Annotated[int, clamped(0, 4096)] = 64
     samplers: Annotated[tuple[Name, ...], Field(max_length=32)] | None = None
     logit_bias: Biases = ()
+    stop: Stops = ()
     ignore_eos: bool = False
     n_predict: Count | None = None
     max_tokens: Count | None = None
@@ -111,6 +112,11 @@ class Generation(Lenient):
     def wished_tokens(self) -> int | None:
         """The limit that the body names, whichever of its names it uses."""
         return self.n_predict if self.n_predict is not None else self.max_tokens
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The strings that can stop anything."""
+        return tuple(stop for stop in self.stop if stop)
 
     def limit(self, *, default: int, most: int) -> int:
         """How many tokens to generate at most; -1 wishes for no limit."""
@@ -154,8 +160,3 @@ class Generation(Lenient):
             "ignore_eos": self.ignore_eos,
             "logit_bias": self.logit_bias,
         }
-
-
-def stop_strings(stops: tuple[str, ...]) -> tuple[str, ...]:
-    """Those that can stop anything."""
-    return tuple(stop for stop in stops if stop)

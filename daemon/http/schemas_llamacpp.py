@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from daemon.http.schemas import Generation, Lenient, Milliseconds, Stops
+from daemon.http.schemas import Generation, Lenient, Milliseconds
 from engines.engine import Chunk, Fim
 from policies.request import Kind
 
@@ -40,7 +40,6 @@ class NativeBody(Generation):
     is what llama.vscode can speculate on, and a person cycles through alternatives rarely.
     """
 
-    stop: Stops = ()
     t_max_predict_ms: Milliseconds | None = None
 
     @property
@@ -54,6 +53,12 @@ class CompletionBody(NativeBody):
 
     prompt: OneString
     n_probs: int = 0
+
+    @model_validator(mode="after")
+    def _no_probabilities(self) -> CompletionBody:
+        if self.n_probs:
+            raise ValueError("n_probs: not supported yet: leave it out")
+        return self
 
 
 class InfillBody(NativeBody):

@@ -6,16 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import Request
 from starlette.types import Receive
 
-from daemon.tickets import Result, Ticket
-
-
-async def result_for(request: Request, ticket: Ticket) -> Result:
-    """The end of the ticket, which comes early if the client goes."""
-    async with withdrawn_if_gone(ticket, request.receive):
-        return await ticket.result()
+from daemon.tickets import Ticket
 
 
 @asynccontextmanager

@@ -22,7 +22,10 @@ def drop_suffix_overlap(text: str, place: Place) -> str:
 def _cut_before_rest(text: str, rest: str, place: Place) -> str:
     if any(char not in CLOSERS + ";,: " for char in rest):
         text = text.partition("\n")[0]  # rows cannot be put into the middle of a line
-    for position, mark in Balance(place.before, text).closed:
+    closed = Balance(place.before, text).closed
+    if completed := _complete_closers(text, rest, closed):
+        return completed
+    for position, mark in closed:
         if mark == rest[0]:
             return text[:position]
     for size in range(min(len(rest), len(text)), 0, -1):
@@ -30,6 +33,15 @@ def _cut_before_rest(text: str, rest: str, place: Place) -> str:
         if text.endswith(rest[:size]) and _may_drop(rest[:size], head, place):
             return head
     return text
+
+
+def _complete_closers(text: str, rest: str, closed: list[tuple[int, str]]) -> str:
+    """A text that ends by closing some of what follows, made to close all of it."""
+    marks = "".join(mark for _, mark in closed)
+    ends_closing = bool(closed) and closed[-1][0] == len(text.rstrip()) - 1
+    if ends_closing and rest.startswith(marks) and all(char in CLOSERS for char in rest):
+        return text.rstrip() + rest[len(marks) :]
+    return ""
 
 
 def _may_drop(tail: str, head: str, place: Place) -> bool:

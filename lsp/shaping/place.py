@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+ROWS_SEEN = 100
 BLOCK_OPENERS = (":", "{", "(", "[", " then", " do", " else", "=>", "->")
 
 
@@ -29,13 +30,13 @@ class Place:
 
     @cached_property
     def below(self) -> list[str]:
-        """The lines under the cursor's."""
-        return self.suffix.split("\n")[1:]
+        """The nearest lines under the cursor's."""
+        return self.suffix.split("\n", ROWS_SEEN + 1)[1 : ROWS_SEEN + 1]
 
     @cached_property
     def above(self) -> list[str]:
-        """The lines over the cursor's."""
-        return self.prefix.split("\n")[:-1]
+        """The nearest lines over the cursor's."""
+        return self.prefix.rsplit("\n", ROWS_SEEN + 1)[:-1][-ROWS_SEEN:]
 
     @cached_property
     def indentation(self) -> str:

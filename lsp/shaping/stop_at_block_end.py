@@ -14,7 +14,7 @@ from lsp.shaping.place import Place, indent_of
 
 _TELLING_CHARS = 8
 _CONTINUES = re.compile(
-    r"[)\]}]|(?:end|else|elif|elsif|elseif|except|finally|catch|rescue|ensure|then|fi|done|esac|until)\b"
+    r"[)\]}]|</|(?:end|else|elif|elsif|elseif|except|finally|catch|rescue|ensure|then|fi|done|esac|until)\b"
 )
 
 

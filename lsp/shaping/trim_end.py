@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from lsp.shaping.brackets import CLOSERS
 from lsp.shaping.place import Place
 
 
 def trim_end(text: str, place: Place) -> str:
-    """The text without what is blank at its end; one blank stays where text follows the cursor."""
-    trimmed = text.rstrip()
-    blank_stays = place.rest.strip() and not place.rest[0].isspace() and text.endswith(" ")
-    return trimmed + " " if trimmed and blank_stays else trimmed
+    """The text without what is blank at its end; what parts it from what follows the cursor stays."""
+    trimmed, rest = text.rstrip(), place.rest.rstrip()
+    tail = text[len(trimmed) :]
+    if not trimmed or not rest:
+        return trimmed
+    if "\n" in tail and "\n" in trimmed and all(char in CLOSERS for char in rest):
+        return f"{trimmed}\n{place.indent}"  # the brackets that follow stay on a line of their own
+    return trimmed + " " if tail.endswith(" ") and not rest[0].isspace() else trimmed

@@ -14,7 +14,7 @@ import pytest
 from daemon.lifecycle import COMMAND, running_pid, start_if_absent, wait_until
 from daemon.paths import Home, find_home
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass
@@ -68,9 +68,10 @@ class Hearth:
             if child.poll() is None:
                 child.kill()
             child.communicate()
-        if pid := running_pid(self.home):
+        self.configure("[late starters must fail")
+        while pid := running_pid(self.home):
             os.kill(pid, signal.SIGKILL)
-            assert wait_until(lambda: running_pid(self.home) is None, PATIENCE_S)
+            assert wait_until(lambda gone=pid: running_pid(self.home) != gone, PATIENCE_S)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from daemon.acceptance import Tally
 from daemon.assistant import DaemonAssistant
-from daemon.choice import EMBEDDED_LOGPROB_MIN, is_sure
+from daemon.choice import Written, weigh
 from daemon.config import EMBEDDED_NAME
 from daemon.fim_window import fim_of
 from daemon.orchestrator import ModelEntry, Orchestrator
@@ -23,6 +23,7 @@ from policies.request import Kind
 from policies.view import ModelView
 
 CODER = ModelView("coder", frozenset(Kind), frozenset(), need_bytes=0, sequences=2)
+EMBEDDED = replace(CODER, name=EMBEDDED_NAME)
 QUERY = Query("editor", "file:///w/a.py", "/w/a.py", "python", 1, 0, "x = ", "\n")
 SURE = Found("looked_up()", 20, 0.95, "file")
 LIKELY = replace(SURE, confidence=0.6)
@@ -94,7 +95,7 @@ async def ready(here):
     """Load the model, and let the assistant hear of it."""
     heard = asyncio.Event()
     unwatch = here.assistant.watch(lambda status: status.kind == "ready" and heard.set())
-    here.orchestrator.preload(CODER.name)
+    here.orchestrator.preload(here.orchestrator.snapshot().models[0].name)
     await here.until(lambda: here.orchestrator.snapshot().models[0].loaded)
     async with asyncio.timeout(20):
         await heard.wait()
@@ -235,18 +236,37 @@ def test_when_nothing_is_worth_showing_there_is_none():
     run(scenario)
 
 
-def test_the_embedded_model_is_asked_how_sure_it_is_and_yields_to_a_likely_look_up():
+def test_the_embedded_model_is_weighed_against_the_look_up():
     async def scenario():
-        async with world(view=replace(CODER, name=EMBEDDED_NAME)) as here:
-            assert (await here.assistant.complete(QUERY)).origin == "model"
+        async with world(view=EMBEDDED) as here:
+            await ready(here)
+            asked = replace(QUERY, invoked=True)
+            assert (await here.assistant.complete(asked)).origin == "model"
             assert here.jobs[0].logprobs
-            here.found = LIKELY
+            assert here.jobs[0].prompt.single_line
+            here.found = SURE
             other = replace(QUERY, uri="file:///w/b.py")
-            assert (await here.assistant.complete(other)).origin == "look-up"
+            assert await here.assistant.complete(other)
+            assert len(here.jobs) == 2
 
     run(scenario)
-    assert is_sure(EMBEDDED_LOGPROB_MIN)
-    assert not is_sure(EMBEDDED_LOGPROB_MIN - 0.1)
+
+
+@pytest.mark.parametrize(
+    ("found", "written", "invoked", "origin"),
+    [
+        (None, Written(), True, None),
+        (None, Written("done()", -20.0, 3), True, "model"),
+        (SURE, Written(), True, "look-up"),
+        (WEAK, Written(), False, None),
+        (SURE, Written("looked_up()", -0.1, 3), True, "model"),
+        (SURE, Written("done((", -0.1, 3), True, "look-up"),
+    ],
+    ids=["nothing", "the model", "the look-up", "too weak", "both agree", "one does not fit"],
+)
+def test_which_of_two_witnesses_is_shown(found, written, invoked, origin):
+    chosen = weigh(replace(QUERY, invoked=invoked), found, written)
+    assert [candidate.origin for candidate in chosen] == ([origin] if origin else [])
 
 
 def test_writing_stops_where_the_block_ends():
@@ -276,7 +296,8 @@ def test_cancelling_withdraws_the_request():
 
 def test_a_newer_query_on_the_line_supersedes_the_older_which_has_no_draft():
     async def scenario():
-        async with world(knobs=Knobs(load_s=0.05, tokens_per_s=10_000)) as here:
+        knobs = Knobs(load_s=0.05, tokens_per_s=10_000)
+        async with world(knobs=knobs) as here:
             older = asyncio.create_task(here.assistant.complete(QUERY))
             newer = asyncio.create_task(here.assistant.complete(typed(QUERY, "d")))
             assert await older is None

@@ -15,7 +15,7 @@ from daemon.lifecycle import answers, hold_lock, running_pid, start_if_absent, s
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 STARTER = "from daemon.lifecycle import *; from daemon.paths import find_home; h = find_home(); start_if_absent(h); print(running_pid(h))"
 
 
@@ -109,6 +109,20 @@ def test_an_occupied_port_ends_serve_and_only_degrades_an_editors_daemon(hearth)
         document = hearth.status()
         assert document["http"] == ""
         assert any(str(port) in sentence for sentence in document["degraded"])
+
+
+def test_editors_in_containers_come_by_tcp_where_it_is_asked_for(hearth) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        port = squatter.getsockname()[1]
+        hearth.configure(f"[server]\nhttp = false\nlsp_port = {port}\n")
+        refused = hearth.run("serve")
+        assert refused.returncode == 5
+        assert "lsp_port" in refused.stderr
+    hearth.start()
+    assert hearth.status()["http"] == "", "HTTP on TCP is switched off"
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
+        connection.sendall(b"Content-Length: 2\r\n\r\n{}")
+        assert connection.recv(1) == b"", "it hangs up on what is no message"
 
 
 def test_a_start_that_fails_says_why(hearth) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from setup_editors import Editors, editors
+from places import Editors, editors
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

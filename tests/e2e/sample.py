@@ -25,11 +25,31 @@ GHOST = "ult.total, 10)"
 AFTER = BEFORE + TYPED + GHOST + "\n"
 
 # One, two, three and four bytes a character, and one that is two units in UTF-16.
-NON_ASCII_BEFORE = """prices = {"Käse": "12 €", "Öl": "7 €"}
-print(f"Größe 📏: {prices['Öl']} — günstig")
-print(f"Größe 📏: {prices['Öl']} — günstig")
-"""
+NON_ASCII_BEFORE = """import unittest
 
-NON_ASCII_TYPED = 'print(f"Größe 📏: {pri'
+from waage import messen
 
-NON_ASCII_AFTER = NON_ASCII_BEFORE + "print(f\"Größe 📏: {prices['Öl']} — günstig\")\n"
+
+class WaageTest(unittest.TestCase):
+    def test_käse(self):
+        größe = messen("Käse à 3 €")
+        self.prüfe("📏", größe.länge, 10)
+
+    def test_öl(self):
+        größe = messen("Öl à 7 €")
+        self.prüfe("📏", größe.länge, 10)
+
+    def test_brot(self):
+        größe = messen("Brot à 2 €")
+        """
+
+NON_ASCII_TYPED = 'self.prüfe("📏", grö'
+
+NON_ASCII_GHOST = "ße.länge, 10)"
+
+NON_ASCII_AFTER = NON_ASCII_BEFORE + NON_ASCII_TYPED + NON_ASCII_GHOST + "\n"
+
+
+def ghosts(expected: str) -> list[str]:
+    """What may be drawn: with or without the bracket that the editor has closed by itself."""
+    return [expected, expected.removesuffix(")")]

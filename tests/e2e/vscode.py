@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from setup_editors import Editors
+from places import Editors
 
 STOP_S = 10.0
 

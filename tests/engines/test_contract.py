@@ -5,7 +5,18 @@ from collections.abc import Callable
 
 import pytest
 
-from engines.engine import Chat, Engine, Fim, Job, Message, Plain, Prepared, Stepped, Stopped, Unloaded
+from engines.engine import (
+    Chat,
+    Engine,
+    Fim,
+    Job,
+    Message,
+    Plain,
+    Prepared,
+    Stepped,
+    Stopped,
+    Unloaded,
+)
 from policies.messages import Halt
 from tests.engines.hearing import Hearing, embedded_engine, fake_engine, running
 
@@ -85,7 +96,9 @@ def test_a_stopped_job_emits_nothing_more_and_frees_its_sequence(make, rungs_fil
         assert stopped.halt == Halt.STOPPED
         at = hearing.frames.index(stopped)
         await hearing.ask(Job(2, Plain("x = "), tokens_max=3))
-        later = [e.request_id for f in hearing.frames[at:] if isinstance(f, Stepped) for e in f.emitted]
+        later = [
+            e.request_id for f in hearing.frames[at:] if isinstance(f, Stepped) for e in f.emitted
+        ]
         assert set(later) == {2}
 
     play(make, rungs_file, scene)

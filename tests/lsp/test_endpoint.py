@@ -75,7 +75,9 @@ def test_exit_without_shutdown_is_no_worse(tmp_path):
         b"Content-Length: 5\r\n\r\n{bad}",
         b"Content-Length: 2\r\n\r\n[]",
         b"Content-Length: 2\r\n\r\n\xff\xff",
-        b"A: b\r\n" * 9,
+        b"Content-Type: b\r\n" * 9,
+        b"Content-Length: 200000\r\n\r\n" + b"[" * 200_000,
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}",
         b"x" * 200_000,
     ],
 )

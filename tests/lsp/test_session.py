@@ -146,6 +146,54 @@ def test_other_open_documents_come_along_the_latest_first_without_the_excluded(t
     run(scenario, tmp_path, Scripted(), excluded=lambda path: path.endswith(".env"))
 
 
+def test_context_does_not_cross_workspace_folders(tmp_path):
+    async def body():
+        assistant = Scripted()
+        async with serving(assistant, tmp_path) as (connect, _):
+            editor = await connect()
+            folder = {"uri": "file:///w/one", "name": "one"}
+            await editor.initialize(workspaceFolders=[folder])
+            for name in ("one/a.py", "one/sub/b.py", "one2/c.py", "d.py", "e.py"):
+                editor.open(f"# {name}", uri=f"file:///w/{name}")
+            folder = {"uri": "file:///w/one2", "name": "two"}
+            change = {"added": [folder], "removed": []}
+            editor.notify("workspace/didChangeWorkspaceFolders", event=change)
+            for name in ("one/a.py", "one2/c.py", "d.py"):
+                await editor.ghost(0, 0, uri=f"file:///w/{name}")
+        seen = [[r.path for r in assistant.queries.get_nowait().related] for _ in range(3)]
+        assert seen == [["/w/one/sub/b.py"], [], ["/w/e.py"]]
+
+    asyncio.run(body())
+
+
+def test_an_excluded_or_too_large_document_gets_nothing(tmp_path, caplog):
+    async def scenario(editor, assistant):
+        editor.open("KEY = ", uri="file:///w/.env")
+        assert (await editor.ghost(0, 6, uri="file:///w/.env"))["items"] == []
+        editor.open("x" * 8_000_000)
+        assert (await editor.ghost(0, 0))["items"]
+        editor.change("x", (0, 0))
+        assert (await editor.ghost(0, 0))["items"] == []
+
+    run(scenario, tmp_path, Scripted("1 +"), excluded=lambda path: path.endswith(".env"))
+    assert "too large" in caplog.text
+
+
+def test_a_change_without_a_range_is_the_whole_text(tmp_path):
+    async def scenario(editor, assistant):
+        editor.open("old")
+        editor.notify(
+            "textDocument/didChange",
+            textDocument={"uri": "file:///w/a.py", "version": 2},
+            contentChanges=[{"text": "y = "}],
+        )
+        await editor.ghost(0, 4)
+        query = await assistant.queries.get()
+        assert (query.prefix, query.version) == ("y = ", 2)
+
+    run(scenario, tmp_path, Scripted("1"))
+
+
 def test_a_cancelled_request_is_withdrawn_and_answered_with_the_protocols_error(tmp_path):
     async def scenario(editor, assistant):
         editor.open("x = ")
@@ -224,6 +272,11 @@ def test_an_answer_is_trimmed_by_what_was_typed_since(tmp_path):
     item = only(answer)
     assert item["insertText"] == "x"
     assert item["range"] == span(6, 6)
+
+
+def test_an_answer_that_was_typed_to_its_end_hides_the_ghost(tmp_path):
+    answer = _answer_after_change(tmp_path, lambda editor: editor.change("max", (0, 4)), "max")
+    assert answer["items"] == []
 
 
 @pytest.mark.parametrize(

@@ -84,9 +84,10 @@ def test_an_edit_never_leaves_the_line_and_keeps_what_is_before_the_cursor(prefi
         accept(place, edit)
 
 
-@given(CODE, CODE, CODE)
-def test_shaping_settles(prefix, suffix, text):
-    """What was shaped is not made longer, and has no line end at its end."""
-    shaped = shape(text, Place(prefix, suffix))
+@given(CODE, CODE, CODE, st.sampled_from([GHOST, MENU]))
+def test_shaping_twice_is_shaping_once(prefix, suffix, text, filters):
+    """A suggestion that is typed through keeps its shape."""
+    place = Place(prefix, suffix)
+    shaped = shape(text, place, filters)
+    assert shape(shaped, place, filters) == shaped
     assert not shaped.endswith("\n")
-    assert len(shaped.split("\n")) <= len(text.split("\n"))

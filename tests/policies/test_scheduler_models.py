@@ -68,13 +68,14 @@ def test_a_failed_load_fails_all_who_wait_and_all_who_come() -> None:
 
 
 def test_the_least_recently_used_idle_model_leaves() -> None:
-    """Memory is free at Unloaded, not at Unload."""
+    """One is enough, and its memory is free at Unloaded, not at Unload."""
     machine = Machine(model("a"), model("b"), model("c"), memory_bytes=2)
     for number, name in enumerate(["a", "b"]):
         machine(ask(number, name=name))
         machine.load(name)
         machine.wait(1)(Stopped(number, Halt.DONE))
     assert machine(ask(7, name="c")) == [Unload("a")]
+    assert machine(Tick()) == []
     assert machine(Unloaded("a")) == [Load("c")]
 
 
@@ -210,6 +211,15 @@ def test_a_worker_that_keeps_dying_is_left_alone(step: tuple[Stepped, ...]) -> N
     assert last == failed
     assert machine.wait(29)(ask(2)) == [End(2, Outcome.FAILED, Reason.ENGINE)]
     assert machine.wait(1)(ask(3)) == [Load("m")]
+
+
+def test_a_pinned_model_comes_back() -> None:
+    """Though nobody waits for it; the others come back when somebody does."""
+    for pinned, actions in [(True, [Load("m")]), (False, [])]:
+        machine = Machine(model(pinned=pinned))
+        machine(Foreseen("m"))
+        machine.load()
+        assert machine(EngineDied("m", ())) == actions
 
 
 def test_a_death_on_the_way_out_is_an_unload() -> None:

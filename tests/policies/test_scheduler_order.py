@@ -193,6 +193,23 @@ def test_an_evicted_request_waits_until_somebody_leaves() -> None:
     assert numbers(machine(Stopped(1, Halt.DONE))) == [("End", 1), ("Start", 2)]
 
 
+def test_a_keystroke_may_try_a_full_cache() -> None:
+    """The engine takes the cells of something less urgent for it."""
+    machine = Machine()
+    machine(ask(1, Kind.CHAT), ask(2, Kind.CHAT))
+    machine.load()
+    machine(Stopped(2, Halt.EVICTED))
+    assert numbers(machine(ask(3))) == [("Start", 3)]
+
+
+def test_the_first_may_always_try() -> None:
+    """A request that was evicted though it had the cache for itself does not wait for ever."""
+    machine = Machine()
+    machine(ask(1, Kind.CHAT))
+    machine.load()
+    assert numbers(machine(Stopped(1, Halt.EVICTED))) == [("Start", 1)]
+
+
 def test_a_request_that_loses_its_sequence_too_often_fails() -> None:
     """Everything has a limit."""
     machine = Machine(setbacks_max=1)

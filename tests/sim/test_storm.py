@@ -9,7 +9,7 @@ from tests.sim.replay import replay
 from tests.sim.simulator import Simulation
 from tests.sim.workload import random_scene
 
-SCENES = 2_400
+SCENES = 2_000
 
 
 @pytest.mark.slow

@@ -94,7 +94,7 @@ export class Connection {
     };
   }
 
-  /** The client starts a server that died anew by itself; when it gives up, the state stays Stopped. */
+  /** A server that died is started anew by the client; when that gives up, Stopped stays. */
   private follow(client: LanguageClient, state: State): void {
     if (client !== this.client) {
       return;

@@ -6,7 +6,7 @@ import { delimiter, join } from "node:path";
 
 import { type TextDocument, workspace } from "vscode";
 
-/** The program to start, or undefined if there is none: then `searched` says where it was looked for. */
+/** The program to start; undefined if there is none where `searched` says. */
 export interface Program {
   readonly path: string | undefined;
   readonly searched: string;
@@ -18,9 +18,9 @@ export function findProgram(): Program {
     const path = configured.replace(/^~(?=\/)/, homedir());
     return { path: existsSync(path) ? path : undefined, searched: `hearth.path, ${path}` };
   }
-  // A desktop session often has a shorter PATH than a shell, without the place of `pipx` and `uv tool`.
-  const folders = (process.env["PATH"] ?? "").split(delimiter).concat(join(homedir(), ".local/bin"));
-  const path = folders.map((folder) => join(folder, "hearth")).find((candidate) => existsSync(candidate));
+  // A desktop session often has a shorter PATH than a shell, without the place of pipx and uv.
+  const folders = [...(process.env["PATH"] ?? "").split(delimiter), join(homedir(), ".local/bin")];
+  const path = folders.map((folder) => join(folder, "hearth")).find(existsSync);
   return { path, searched: "the PATH and ~/.local/bin" };
 }
 

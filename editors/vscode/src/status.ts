@@ -48,7 +48,8 @@ export class StatusItem implements Disposable {
     const progress = status.progress === null ? "" : ` ${Math.round(status.progress * 100)} %`;
     const background = BACKGROUNDS[status.kind];
     this.item.text = `${ICONS[status.kind] ?? "$(question)"} Hearth${progress}`;
-    this.item.tooltip = new MarkdownString().appendText(`Hearth: ${status.kind}\n${status.message}`);
+    const tooltip = `Hearth: ${status.kind}\n${status.message}`;
+    this.item.tooltip = new MarkdownString().appendText(tooltip);
     this.item.backgroundColor = background === undefined ? undefined : new ThemeColor(background);
     this.item.accessibilityInformation = { label: `Hearth ${status.kind}: ${status.message}` };
   }

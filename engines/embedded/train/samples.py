@@ -13,12 +13,19 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+from cuts import LAST_STRETCH, LONG_RUN, Mix, cut
 from tokenizers import Tokenizer
 
-from cuts import LAST_STRETCH, LONG_RUN, Mix, cut
-
 NAME = re.compile(r"(?<![\w'\"])[A-Za-z_]\w{2,}\b")
-FIXED_NAMES = {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "self", "cls", "args", "kwargs"}
+FIXED_NAMES = {
+    *keyword.kwlist,
+    *keyword.softkwlist,
+    *dir(builtins),
+    "self",
+    "cls",
+    "args",
+    "kwargs",
+}
 GROUP_WEIGHT = {"stdlib": 2.0, "package": 1.0, "stdlib-test": 0.5, "package-test": 0.35}
 CHARS_PER_TOKEN = 3.35
 N_SPECIAL = 7
@@ -72,7 +79,12 @@ class Sampler:
     """Draws rows for ever; the same seed draws the same rows."""
 
     def __init__(
-        self, documents: list[Document], tokenizer: Tokenizer, n_tokens: int, recipe: Recipe, seed: int
+        self,
+        documents: list[Document],
+        tokenizer: Tokenizer,
+        n_tokens: int,
+        recipe: Recipe,
+        seed: int,
     ) -> None:
         self._random = Random(seed)
         self._tokenizer = tokenizer

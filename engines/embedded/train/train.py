@@ -14,14 +14,13 @@ from pathlib import Path
 os.environ.setdefault("KMP_BLOCKTIME", "0")  # waiting threads that spin slow every neighbour down
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import model as models
 import torch
 import torch.distributed as dist
+from samples import RECIPES, Sampler, read_corpus
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
-
-import model as models
-from samples import RECIPES, Sampler, read_corpus
 
 WARM_UP_STEPS = 20
 REPORT_EVERY_S = 30
@@ -105,14 +104,19 @@ class Run:
         losses: list[float] = []
         done, first_step, first_tokens = 0.0, self.step, self.tokens
         while done < 1:
-            done = self._agreed(min(1.0, (time.monotonic() - started) / (60 * self.options.minutes)))
+            done = self._agreed(
+                min(1.0, (time.monotonic() - started) / (60 * self.options.minutes))
+            )
             losses.append(self._take_step(self._factor(done, self.step - first_step)))
             now = time.monotonic()
             if self.rank == 0 and now - reported > REPORT_EVERY_S:
                 speed = (self.tokens - first_tokens) / (now - started)
                 mean = sum(losses) / len(losses)
-                print(f"{now - started:6.0f} s, {self.tokens / 1e6:.2f} M tokens, {mean=:.3f}, "
-                      f"{speed:.0f} tokens/s", flush=True)
+                print(
+                    f"{now - started:6.0f} s, {self.tokens / 1e6:.2f} M tokens, {mean=:.3f}, "
+                    f"{speed:.0f} tokens/s",
+                    flush=True,
+                )
                 reported, losses = now, []
             if self.rank == 0 and (now - saved > SAVE_EVERY_S or done >= 1):
                 self._evaluate_and_save()
@@ -165,10 +169,17 @@ class Run:
         ids, weights = self.held_out[0], self.held_out[1][:, 1:]
         losses = torch.cat([self._token_losses(rows) for rows in ids.split(4)])
         in_middle = weights >= RECIPES[self.options.recipe].middle_weight
-        print(f"held out: {losses[weights > 0].mean():.3f}, "
-              f"middles {losses[in_middle].mean():.3f}", flush=True)
-        models.save(self.options.out, self.model, opt=self.optimisers.state(), step=self.step,
-                    tokens=self.tokens)
+        print(
+            f"held out: {losses[weights > 0].mean():.3f}, middles {losses[in_middle].mean():.3f}",
+            flush=True,
+        )
+        models.save(
+            self.options.out,
+            self.model,
+            opt=self.optimisers.state(),
+            step=self.step,
+            tokens=self.tokens,
+        )
 
 
 def _tensors(*arrays: object) -> tuple[Tensor, ...]:

@@ -79,6 +79,11 @@ def test_a_host_that_is_not_here(host):
         listening(host=host, port=0)
 
 
+def test_a_path_too_long_for_a_socket_says_so(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot listen on .*: AF_UNIX path too long"):
+        listening(uds=tmp_path / ("x" * 120))
+
+
 def test_a_busy_socket_gives_the_port_back(tmp_path):
     path = tmp_path / "s"
     path.write_text("")

@@ -6,7 +6,7 @@ import pytest
 
 from engines.engine import Chat, Fim, Message, Plain, StopType
 from policies.messages import Outcome, Reason
-from policies.request import Kind
+from policies.request import Class, Kind
 
 ZED = {
     "model": "qwen2.5-coder",
@@ -133,9 +133,11 @@ def test_llama_vim_instructs(serving):
 
 
 def test_llama_vim_warms_the_instruction_up(serving):
+    """The model that will answer is warmed: the kind stays chat, only the class tells."""
     answer, script = post(serving, "/v1/chat/completions", VIM_INSTRUCT_WARM, pieces=())
     assert (answer.status_code, answer.content) == (200, b"{}")
-    assert (script.asks[0].kind, script.asks[0].tokens_max) == (Kind.WARM, 0)
+    (ask,) = script.asks
+    assert (ask.kind, ask.klass, ask.tokens_max) == (Kind.CHAT, Class.SPECULATIVE, 0)
 
 
 def test_chat_in_one_piece(serving):

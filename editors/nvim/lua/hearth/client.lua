@@ -9,7 +9,7 @@ local group = vim.api.nvim_create_augroup('hearth', { clear = true })
 --- Set while we stop the server ourselves, so that its end is not reported as a failure.
 local stopping = false
 
---- A buffer that shows a file of this machine, not a listing, a terminal, a prompt or another plugin's scheme.
+--- A buffer that shows a file of this machine: no listing, terminal, prompt or other scheme.
 ---@param bufnr integer
 ---@return boolean
 function M.is_ordinary(bufnr)
@@ -39,9 +39,9 @@ function M.obstacle()
   if program and vim.fn.executable(program) == 1 then
     return nil
   end
-  return ('hearth: cannot run `%s`. Install Hearth so that it is on the PATH of Neovim, or name it: '):format(
-    program or ''
-  ) .. "require('hearth').setup { cmd = { '/path/to/hearth', 'lsp' } }. Then :Hearth start"
+  local advice = 'Install Hearth so that it is on the PATH of Neovim, or name it: '
+    .. "require('hearth').setup { cmd = { '/path/to/hearth', 'lsp' } }. Then :Hearth start"
+  return ('hearth: cannot run `%s`. %s'):format(program or '', advice)
 end
 
 ---@param code integer
@@ -52,10 +52,8 @@ local function on_exit(code, signal)
     require('hearth.status').ended()
     if failed then
       local how = signal ~= 0 and ('signal %d'):format(signal) or ('exit code %d'):format(code)
-      vim.notify(
-        ('hearth: `hearth lsp` ended (%s). :Hearth log says more, :Hearth start tries again'):format(how),
-        vim.log.levels.ERROR
-      )
+      local advice = ':Hearth log says more, :Hearth start tries again'
+      vim.notify(('hearth: `hearth lsp` ended (%s). %s'):format(how, advice), vim.log.levels.ERROR)
     end
   end)
 end

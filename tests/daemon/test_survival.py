@@ -1,0 +1,111 @@
+"""What a user may do to the processes, over real sockets: nothing hangs, nothing is said twice, nothing is left."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from daemon.lifecycle import wait_until
+
+pytestmark = pytest.mark.slow
+
+PROMPT = "def total(items):\n    result = 0\n    for item in items:\n"
+LONG = {"prompt": PROMPT, "n_predict": 800, "ignore_eos": True, "temperature": 0, "stream": True}
+
+
+def port_of(hearth) -> int:
+    return int(hearth.status()["http"].rpartition(":")[2])
+
+
+def workers(pid: int) -> list[psutil.Process]:
+    """Workers that run; one that was killed may not be reaped yet."""
+    return [child for child in psutil.Process(pid).children() if is_worker(child)]
+
+
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return "engines.worker" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def stream(port: int, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Events of one streamed /completion."""
+    with contextlib.closing(
+        http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    ) as connection:
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/completion", json.dumps(body), headers)
+        with connection.getresponse() as answer:
+            assert answer.status == 200, answer.read()
+            for line in answer:
+                if line.startswith(b"data:"):
+                    yield json.loads(line[5:])
+
+
+def text_of(port: int, body: dict[str, Any], disturb: Callable[[], None] = lambda: None) -> str:
+    """The whole text; `disturb` is called once some of it has come."""
+    text, calm = "", True
+    for event in stream(port, body):
+        text += event.get("content", "")
+        if calm and len(text) > 40:
+            calm = False
+            disturb()
+    return text
+
+
+def test_a_killed_worker_costs_a_stream_no_text_and_repeats_none(hearth):
+    """ENGINE.md 22: the request is taken up behind the tokens that were sent; /health and the next one work."""
+    pid = hearth.start()
+    port = port_of(hearth)
+    undisturbed = text_of(port, LONG)
+    victim = workers(pid)[0]
+    disturbed = text_of(port, LONG, disturb=victim.kill)
+    assert disturbed == undisturbed
+    assert workers(pid)[0].pid != victim.pid
+    assert text_of(port, LONG | {"n_predict": 5})
+    assert hearth.status()["models"][0]["deaths"] == 1
+
+
+def test_a_request_that_kills_twice_is_poison_and_ends_with_a_reason(hearth):
+    """The second death ends it; the daemon answers, and serves the next one."""
+    pid = hearth.start()
+    port = port_of(hearth)
+    text_of(port, LONG | {"n_predict": 2})
+    kills = 0
+    events = []
+    for event in stream(port, LONG):
+        events.append(event)
+        running = workers(pid)
+        if running and kills < 2:
+            running[0].kill()
+            kills += 1
+    assert "error" in events[-1] or kills < 2
+    assert text_of(port, LONG | {"n_predict": 5})
+
+
+def test_a_killed_daemon_leaves_no_process_behind(hearth):
+    """ENGINE.md 1: a worker ends when its socket closes, within two seconds."""
+    pid = hearth.start()
+    text_of(port_of(hearth), LONG | {"n_predict": 2})
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    assert len(family) == 2
+    os.kill(pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs(family, timeout=2)
+    assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_client_that_goes_away_frees_its_sequence(hearth):
+    """Its request is withdrawn within a step: nothing runs afterwards."""
+    hearth.start()
+    port = port_of(hearth)
+    events = stream(port, LONG)
+    next(events)
+    events.close()
+    assert wait_until(lambda: hearth.status()["models"][0]["sequences_in_use"] == 0, 10)

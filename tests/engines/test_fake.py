@@ -1,0 +1,189 @@
+"""The fake engine's own knobs, in virtual time; what it shares with the real one is in `test_contract.py`."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from engines.engine import (
+    Chat,
+    Chunk,
+    Died,
+    Fim,
+    Frame,
+    Job,
+    Loaded,
+    LoadFailed,
+    Message,
+    Plain,
+    Prepared,
+    Prompt,
+    Stepped,
+    Stopped,
+    StopType,
+    Unloaded,
+)
+from engines.fake import FakeEngine, Knobs
+from tests.sim.timers import VirtualTimers
+
+F = TypeVar("F")
+
+
+class Bench:
+    """An engine, and every frame it has sent."""
+
+    def __init__(self, **knobs) -> None:
+        self.frames: list[Frame] = []
+        self.timers = VirtualTimers()
+        self.engine = FakeEngine(self.frames.append, Knobs(**knobs), self.timers)
+        self.engine.load()
+        self.timers.run()
+
+    def run(self, *jobs: Job) -> Bench:
+        for job in jobs:
+            self.engine.submit(job)
+        self.timers.run()
+        return self
+
+    def sent(self, kind: type[F]) -> list[F]:
+        return [frame for frame in self.frames if isinstance(frame, kind)]
+
+    def text(self, number: int) -> str:
+        given = [e for step in self.sent(Stepped) for e in step.emitted]
+        return "".join(e.text for e in given if e.request_id == number)
+
+
+def job(number: int = 1, prompt: Prompt | None = None, **facts) -> Job:
+    return Job(number, prompt or Plain("one two three"), facts.pop("tokens_max", 100), **facts)
+
+
+def says(text: str):
+    return lambda _job: text
+
+
+def test_it_loads_or_fails_or_dies() -> None:
+    """As its knobs say, after the time they say."""
+    bench = Bench(load_s=3.0, sequences=2)
+    (loaded,) = bench.sent(Loaded)
+    assert (loaded.sequences, bench.timers.time()) == (2, 3.0)
+    assert len(Bench(load_fails=True).sent(LoadFailed)) == 1
+    assert Bench(dies_loading=True).sent(Died)[0].inside == ()
+
+
+def test_time_follows_the_speeds() -> None:
+    """Three prompt tokens at 3 a second and four answers, of which the first comes with the prompt's end."""
+    bench = Bench(prefill_tokens_per_s=3, tokens_per_s=2, script=says("a b c d")).run(job())
+    assert bench.timers.time() == 1 + 4 / 2
+    (stopped,) = bench.sent(Stopped)
+    assert stopped.stop == StopType("eos")
+    assert (stopped.timings.prompt_tokens, stopped.timings.emitted_tokens) == (3, 4)
+    assert stopped.timings.predict_ms == 1_500
+
+
+def test_requests_that_share_steps_slow_each_other() -> None:
+    """By the contention that the knobs name."""
+    knobs = Knobs(tokens_per_s=10, contention=0.5)
+    assert knobs.step_s(0, 1) == 0.1
+    assert knobs.step_s(0, 3) == 0.2
+    assert knobs.step_s(0, 0) == 0
+
+
+def test_stop_strings_and_limits_end_the_text() -> None:
+    """The text ends before the stop string, or at the limit; a single line before its end."""
+    bench = Bench(script=says("ab cd\nef gh")).run(
+        job(1, stops=("d",)),
+        job(2, tokens_max=3),
+        job(3, Fim("x", "y", single_line=True)),
+        job(4, tokens_max=0),
+    )
+    assert [bench.text(n) for n in (1, 2, 3, 4)] == ["ab c", "ab cd\nef", "ab cd", ""]
+    stops = {stopped.request_id: stopped.stop for stopped in bench.sent(Stopped)}
+    assert stops == {
+        1: StopType("word", "d"),
+        2: StopType("limit"),
+        3: StopType("eos"),
+        4: StopType("limit"),
+    }
+
+
+def test_the_time_to_generate_is_limited() -> None:
+    """But there is always a first token."""
+    bench = Bench(tokens_per_s=1, script=says("a b c d e")).run(
+        job(1, predict_s_max=0.0), job(2, predict_s_max=1.5)
+    )
+    assert bench.text(1) == "a"
+    assert len(bench.text(2).split()) < 5
+
+
+def test_a_prompt_with_the_same_beginning_finds_it_in_the_cache() -> None:
+    """All but the last token, whose logits are needed."""
+    bench = (
+        Bench().run(job(1, Plain("a b c d"))).run(job(2, Plain("a b c x")), job(3, Plain("a b")))
+    )
+    cached = {frame.request_id: frame.cached_tokens for frame in bench.sent(Prepared)}
+    assert cached == {1: 0, 2: 3, 3: 1}
+
+
+def test_every_kind_of_prompt_is_read() -> None:
+    """The text before the cursor comes last, so that typing keeps the beginning."""
+    files = (Chunk("other"),)
+    bench = Bench().run(
+        job(1, Fim("def f", "rest", files)), job(2, Chat((Message("user", "why so"),)))
+    )
+    bench.run(job(3, Fim("def f g", "rest", files)))
+    prepared = bench.sent(Prepared)
+    assert [frame.prompt_tokens for frame in prepared] == [4, 3, 5]
+    assert prepared[2].cached_tokens == 4
+
+
+def test_a_prompt_longer_than_the_context_is_invalid() -> None:
+    """And says so in numbers."""
+    (stopped,) = Bench(context_tokens=3).run(job()).sent(Stopped)
+    assert stopped.too_long
+    assert "3 tokens" in stopped.detail
+
+
+def test_what_was_sent_is_not_sent_again() -> None:
+    """A second worker goes on behind the tokens of the first."""
+    first = Bench(script=says("a b c d")).run(job(tokens_max=2))
+    tokens = tuple(t for step in first.sent(Stepped) for e in step.emitted for t in e.tokens)
+    second = Bench(script=says("a b c d")).run(job(tokens_max=3, sent=tokens))
+    assert (first.text(1), second.text(1)) == ("a b", " c")
+
+
+def test_the_urgent_go_first_and_the_lone_alone() -> None:
+    """One sequence goes to the more urgent; one that is alone shares no step."""
+    bench = Bench(sequences=2, script=says("a b"))
+    bench.run(job(1), job(2, urgency=1.0), job(3, alone=True, urgency=2.0))
+    assert bench.sent(Stopped)[0].request_id == 3
+    crews = [{e.request_id for e in step.emitted} for step in bench.sent(Stepped)]
+    assert all(crew == {3} for crew in crews if 3 in crew)
+
+
+def test_a_full_cache_evicts_the_least_urgent() -> None:
+    """The other goes on to its end."""
+    bench = Bench(cells=10, script=says("a b c d e f"))
+    bench.run(job(1, urgency=1.0), job(2))
+    halts = {stopped.request_id: stopped.halt for stopped in bench.sent(Stopped)}
+    assert halts == {1: "done", 2: "evicted"}
+
+
+def test_a_death_names_who_was_inside() -> None:
+    """And nothing follows it."""
+    bench = Bench(dies_inside=lambda job: job.request_id == 2)
+    bench.run(job(1), job(2))
+    assert isinstance(bench.frames[-1], Died)
+    assert 2 in bench.frames[-1].inside
+    assert Bench(dies_at_step=1).run(job()).sent(Stepped) == []
+
+
+def test_it_ends_as_asked_or_at_once() -> None:
+    """A killed engine sends no frame."""
+    asked, killed = Bench(used_bytes=7), Bench(used_bytes=7)
+    assert asked.engine.usage().total_bytes == 7
+    asked.engine.unload()
+    killed.engine.kill()
+    for bench in (asked, killed):
+        bench.timers.run()
+        assert bench.engine.usage().total_bytes == 0
+    assert isinstance(asked.frames[-1], Unloaded)
+    assert isinstance(killed.frames[-1], Loaded)
