@@ -19,7 +19,7 @@ from typing import Protocol
 from daemon.acceptance import Acceptance, Tally
 from daemon.choice import CERTAIN_ABOVE, Candidate, Origin, Written, likely, prefer_model, weigh
 from daemon.config import EMBEDDED_NAME
-from daemon.fim_window import fim_of
+from daemon.fim_window import Window, fim_of
 from daemon.orchestrator import Orchestrator
 from daemon.snapshot import ModelPhase, ModelSnapshot
 from daemon.status_board import StatusBoard
@@ -52,11 +52,13 @@ class DaemonAssistant:
         orchestrator: Orchestrator,
         *,
         tokens_max: int = TOKENS_MAX,
+        window: Window | None = None,
         gpu: bool = False,
         look_up: LookUp = look_up,
     ) -> None:
         self._orchestrator = orchestrator
         self._tokens_max = tokens_max
+        self._window = window or Window()
         self._look_up = look_up
         self._salt = secrets.token_bytes(16)
         self._board = StatusBoard(orchestrator, gpu=gpu)
@@ -128,7 +130,7 @@ class DaemonAssistant:
 
     def _ask(self, query: Query, model: ModelSnapshot) -> Ask:
         embedded = _is_embedded(model)
-        fim = fim_of(query, model.prefill_tokens_per_s, one_line=embedded)
+        fim = fim_of(query, self._window, model.prefill_tokens_per_s, one_line=embedded)
         document = blake2b(f"{query.session}\n{query.uri}".encode(), key=self._salt, digest_size=16)
         return Ask(
             kind=Kind.POPUP if query.popup else Kind.COMPLETE,

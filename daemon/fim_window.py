@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from engines.engine import Fim
 from lsp.assistant import Query
 from lsp.shaping.brackets import CLOSERS
@@ -16,19 +18,29 @@ SUFFIX_SHARE = 4
 STEP_LINES = 16
 
 
-def fim_of(query: Query, prefill_tokens_per_s: float, *, one_line: bool = False) -> Fim:
+@dataclass(frozen=True, slots=True)
+class Window:
+    """At most so many lines, before the cursor and behind it."""
+
+    prefix_lines: int = 256
+    suffix_lines: int = 64
+
+
+def fim_of(
+    query: Query, window: Window, prefill_tokens_per_s: float, *, one_line: bool = False
+) -> Fim:
     """The prompt. One line is asked for where rows could not be put, too: in a menu, in the middle of a line."""
-    chars = _window_chars(prefill_tokens_per_s)
-    rest = query.suffix.partition("\n")[0]
-    amid = any(char not in CLOSERS + ";,: " for char in rest.rstrip())
+    chars = _chars_max(prefill_tokens_per_s)
+    rows = query.suffix[: chars // SUFFIX_SHARE].split("\n")
+    amid = any(char not in CLOSERS + ";,: " for char in rows[0].rstrip())
     return Fim(
-        prefix=_end_of(query.prefix, chars),
-        suffix=query.suffix[: chars // SUFFIX_SHARE],
+        prefix=_end_of(query.prefix, window.prefix_lines, chars),
+        suffix="\n".join(rows[: window.suffix_lines + 1]),
         single_line=one_line or query.popup or amid,
     )
 
 
-def _window_chars(prefill_tokens_per_s: float) -> int:
+def _chars_max(prefill_tokens_per_s: float) -> int:
     """Doubles with the speed, so that small changes of it do not move the window and spoil the cache."""
     if not prefill_tokens_per_s:
         return CHARS_UNMEASURED
@@ -38,11 +50,13 @@ def _window_chars(prefill_tokens_per_s: float) -> int:
     return chars
 
 
-def _end_of(text: str, chars_max: int) -> str:
+def _end_of(text: str, lines_max: int, chars_max: int) -> str:
     """The end of a text, cut at the line ends that later keys will cut it at, too."""
-    dropped = 0
-    rows = text.splitlines(keepends=True)
-    while len(text) - dropped > chars_max and len(rows) > STEP_LINES:
-        dropped += sum(map(len, rows[:STEP_LINES]))
-        rows = rows[STEP_LINES:]
-    return text[dropped:][-chars_max:]
+    rows = text.split("\n")
+    chars, first = len(text), 0
+    while (chars > chars_max or len(rows) - first > lines_max + 1) and len(
+        rows
+    ) - first > STEP_LINES:
+        chars -= sum(len(row) + 1 for row in rows[first : first + STEP_LINES])
+        first += STEP_LINES
+    return "\n".join(rows[first:])[-chars_max:]

@@ -15,6 +15,7 @@ from daemon.assistant import DaemonAssistant
 from daemon.config import Config, Model
 from daemon.doors import Doors
 from daemon.exclusion import exclusion
+from daemon.fim_window import Window
 from daemon.journal import Journal
 from daemon.orchestrator import ModelEntry, Orchestrator
 from daemon.paths import Home
@@ -25,7 +26,6 @@ from engines.gguf import Header
 from engines.needs import need_bytes
 from engines.process import ProcessEngine
 from engines.spec import ModelSpec
-from lsp.context import Limits as Window
 from lsp.endpoint import Endpoint
 from policies.limits import Limits
 from policies.request import Kind
@@ -99,10 +99,10 @@ def _asked_to_stop() -> asyncio.Future[None]:
 def _endpoint(config: Config, orchestrator: Orchestrator) -> Endpoint:
     completion = config.completion
     gpu = bool(devices.build_backends())
+    window = Window(completion.prefix_lines, completion.suffix_lines)
     return Endpoint(
-        DaemonAssistant(orchestrator, tokens_max=completion.tokens_max, gpu=gpu),
+        DaemonAssistant(orchestrator, tokens_max=completion.tokens_max, window=window, gpu=gpu),
         version=__version__,
-        limits=Window(prefix_lines=completion.prefix_lines, suffix_lines=completion.suffix_lines),
         excluded=exclusion(completion.exclude),
         connections_max=config.limits.editors_max,
     )

@@ -23,6 +23,11 @@ EXIT_S_MAX = 1.0
 """How long a worker may take to end after its socket has closed, before it is killed."""
 LAST_WORDS_BYTES = 600
 LAST_WORDS_CHARS = 200
+_ENVIRON = {
+    "GGML_NO_BACKTRACE": "1",  # it would wait for a debugger
+    # Threads that spin while they wait for each other made steps ten times as long on a busy machine (ENGINE.md 27).
+    "OMP_WAIT_POLICY": "passive",
+}
 ROOT = Path(__file__).resolve().parent.parent
 """Where `engines` is imported from, whatever the daemon's own working directory."""
 
@@ -142,7 +147,7 @@ def _start(model: str) -> Child:
                 stderr=words,
                 pass_fds=[theirs.fileno()],
                 cwd=ROOT,
-                env={**os.environ, "GGML_NO_BACKTRACE": "1"},  # it would wait for a debugger
+                env={**_ENVIRON, **os.environ},
                 start_new_session=True,  # a Ctrl-C for the daemon is not for its workers
             )
     except OSError:

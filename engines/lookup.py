@@ -5,8 +5,11 @@ it there is proposed, with the probability that it is exactly what the user will
 and takes about a millisecond whatever the size of the file.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,29 +20,36 @@ CANDIDATES_MAX: Final = 64
 MATCH_CHARS_MIN: Final = 2
 MATCH_CHARS_MAX: Final = 400
 AFTER_CHARS_MAX: Final = 60
+NEAR_LINES: Final = 80  # looked at for lines alike, on either side
+NEAR_CHARS: Final = 8_000
 
 OPENING: Final = "([{"
 CLOSING: Final = ")]}"
+_PIECE: Final = re.compile(r"[^\W\d]\w*|\d+|[^\w\s]|\s+")
 
 SHOWN_ABOVE: Final = 0.5
 
-BIAS: Final = -5.101
+BIAS: Final = -3.855
 WEIGHTS: Final = {
-    "log_matched": 0.497,
-    "log_of_longest": 0.613,
-    "log_after": 0.267,
-    "share": 4.888,
-    "log_seen": 0.815,
-    "root_texts": -0.517,
-    "log_distance": -0.1,
-    "log_length": -0.548,
-    "log_beyond_line": 0.033,
-    "in_word": -0.053,
-    "splits_word": 0.281,
-    "may_end_here": -0.207,
-    "closes_too_much": -2.378,
-    "repeats_neighbour": -2.739,
-    "foreign": 0.0,
+    "log_matched": 0.416,
+    "log_of_longest": 0.625,
+    "log_after": 0.262,
+    "share": 4.792,
+    "log_seen": 0.787,
+    "root_texts": -0.494,
+    "log_length": -0.556,
+    "log_beyond_line": 0.137,
+    "in_word": -0.219,
+    "splits_word": 0.715,
+    "closes_too_much": -1.834,
+    "repeats_neighbour": -2.088,
+    "is_place": -2.324,
+    "is_alike": 1.536,
+    "alike_share": 2.625,
+    "alike_log_same": 0.456,
+    "alike_renamed": -0.716,
+    "alike_puts_in": 2.120,
+    "alike_log_away": -0.447,
 }
 
 
@@ -65,14 +75,21 @@ def look_up(prefix: str, suffix: str, *, others: Sequence[str] = ()) -> Found | 
     cursor = _Cursor.at(prefix, suffix)
     if not cursor.before.strip():
         return None
-    within = list(_occurrences_around(cursor))
+    within = _seen_within(cursor)
     best = _best(cursor, within, "file")
     if others and (best is None or best.confidence < SHOWN_ABOVE):
-        elsewhere = list(_occurrences_in_others(cursor, others))
-        rival = _best(cursor, within + elsewhere, "open file") if elsewhere else None
+        elsewhere = _places(cursor, [text[:OTHER_CHARS] for text in others[:OTHERS_MAX]])
+        rival = _best(cursor, [*within, *elsewhere], "open file") if elsewhere else None
         if rival and (best is None or rival.confidence > best.confidence):
             best = rival
     return best
+
+
+def considered(prefix: str, suffix: str) -> list[tuple[str, dict[str, float]]]:
+    """Return every text that the file offers, with what the estimate is made of: to fit the weights by."""
+    cursor = _Cursor.at(prefix, suffix)
+    within = _seen_within(cursor)
+    return [(text, _describe(cursor, text, own, within)) for text, own in _by_text(within).items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,57 +97,42 @@ class _Cursor:
     """The text around the cursor, within the window."""
 
     before: str
-    after: str  # from the cursor on
     head: str  # the cursor's line up to the cursor
     tail: str  # the cursor's line from the cursor on, without the blanks at its end
     below: str  # the lines after the cursor's
 
     @classmethod
-    def at(cls, prefix: str, suffix: str) -> "_Cursor":
+    def at(cls, prefix: str, suffix: str) -> _Cursor:
         before, after = prefix[-WINDOW_CHARS:], suffix[:WINDOW_CHARS]
         tail, _, below = after.partition("\n")
-        return cls(before, after, before[before.rfind("\n") + 1 :], tail.rstrip(), below)
+        return cls(before, before[before.rfind("\n") + 1 :], tail.rstrip(), below)
 
 
 @dataclass(frozen=True, slots=True)
-class _Occurrence:
+class _Place:
     """One other place where the text before the cursor ends in the same way."""
 
     text: str  # what follows there, up to the end of the line; "" where the line ends
     matched_chars: int
     after_chars: int  # how far the lines that follow there agree with those after the cursor
-    distance: int
-    foreign: bool = False
 
     @property
     def weight(self) -> float:
         return float((self.matched_chars + 2 * self.after_chars) ** 2)
 
 
-def _occurrences_around(cursor: _Cursor) -> Iterator[_Occurrence]:
-    above, below = cursor.before[:-1], cursor.below
-    anchor = _anchor(cursor.before, (above, below))
-    if not anchor:
-        return
-    for end in _ends_backwards(above, anchor):
-        if (seen := _occurrence(cursor, above, end, len(above) - end)) is not None:
-            yield seen
-    for end in _ends_forwards(below, anchor):
-        if (seen := _occurrence(cursor, below, end, end)) is not None:
-            yield seen
+def _seen_within(cursor: _Cursor) -> list[_Place | _LineAlike]:
+    return [*_places(cursor, (cursor.before[:-1], cursor.below)), *_lines_alike(cursor)]
 
 
-def _occurrences_in_others(cursor: _Cursor, others: Sequence[str]) -> Iterator[_Occurrence]:
-    texts = tuple(text[:OTHER_CHARS] for text in others[:OTHERS_MAX])
+def _places(cursor: _Cursor, texts: Sequence[str]) -> list[_Place]:
     anchor = _anchor(cursor.before, texts)
-    for text in texts if anchor else ():
-        for end in _ends_forwards(text, anchor):
-            if (seen := _occurrence(cursor, text, end, WINDOW_CHARS, foreign=True)) is not None:
-                yield seen
+    places = (_place(cursor, text, end) for text in texts for end in _ends(text, anchor))
+    return [place for place in places if place is not None]
 
 
 def _anchor(before: str, texts: Sequence[str]) -> str:
-    """Return the shortest end of `before` that is rare enough in `texts` to look at each place."""
+    """Return the shortest end of `before` rare enough in `texts` to look at each place; "" if none is."""
     longest = max((_longest_end(before, text) for text in texts), default=0)
     if longest < MATCH_CHARS_MIN:
         return ""
@@ -142,35 +144,30 @@ def _anchor(before: str, texts: Sequence[str]) -> str:
 
 
 def _longest_end(before: str, text: str) -> int:
-    """Return the length of the longest end of `before` that occurs in `text`, by bisection."""
-    known, limit = 0, min(MATCH_CHARS_MAX, len(before))
+    """Return the length of the longest end of `before` that occurs in `text`."""
+    limit = min(MATCH_CHARS_MAX, len(before))
+    return _greatest(limit, lambda n_chars: before[-n_chars:] in text)
+
+
+def _greatest(limit: int, holds: Callable[[int], bool]) -> int:
+    """Return the greatest number up to `limit` for which `holds`, by bisection; 0 where none does."""
+    known = 0
     while known < limit:
         tried = (known + limit + 1) // 2
-        known, limit = (tried, limit) if before[-tried:] in text else (known, tried - 1)
+        if holds(tried):
+            known = tried
+        else:
+            limit = tried - 1
     return known
 
 
-def _ends_backwards(text: str, anchor: str) -> Iterator[int]:
-    at = text.rfind(anchor)
-    for _ in range(CANDIDATES_MAX):
-        if at < 0:
-            return
-        yield at + len(anchor)
-        at = text.rfind(anchor, 0, at + len(anchor) - 1)
+def _ends(text: str, anchor: str) -> list[int]:
+    """Return where `anchor` ends in `text`, the last places first."""
+    ends = [match.end() for match in re.finditer(re.escape(anchor), text)] if anchor else []
+    return ends[: -CANDIDATES_MAX - 1 : -1]
 
 
-def _ends_forwards(text: str, anchor: str) -> Iterator[int]:
-    at = text.find(anchor)
-    for _ in range(CANDIDATES_MAX):
-        if at < 0:
-            return
-        yield at + len(anchor)
-        at = text.find(anchor, at + 1)
-
-
-def _occurrence(
-    cursor: _Cursor, text: str, end: int, distance: int, *, foreign: bool = False
-) -> _Occurrence | None:
+def _place(cursor: _Cursor, text: str, end: int) -> _Place | None:
     """Describe the place in `text` where the anchor ends; None where its line is cut or misfits."""
     newline = text.find("\n", end)
     if newline < 0:
@@ -180,82 +177,136 @@ def _occurrence(
         if not rest.endswith(cursor.tail):
             return None
         rest = rest[: -len(cursor.tail)]
-    matched = _agreement_before(text, end, cursor.before)
-    after = _agreement_after(text, newline + 1, cursor.below)
-    return _Occurrence(rest, matched, after, distance, foreign)
+    before, below, start = cursor.before, cursor.below, newline + 1
+    matched = _greatest(
+        min(MATCH_CHARS_MAX, end, len(before)), lambda n: text.startswith(before[-n:], end - n)
+    )
+    after = _greatest(
+        min(AFTER_CHARS_MAX, len(text) - start, len(below)),
+        lambda n: text.startswith(below[:n], start),
+    )
+    return _Place(rest, matched, after)
 
 
-def _agreement_before(text: str, end: int, before: str) -> int:
-    known, limit = 0, min(MATCH_CHARS_MAX, end, len(before))
-    while known < limit:
-        tried = (known + limit + 1) // 2
-        same = text.startswith(before[-tried:], end - tried)
-        known, limit = (tried, limit) if same else (known, tried - 1)
-    return known
+@dataclass(frozen=True, slots=True)
+class _LineAlike:
+    """A line nearby that begins like the cursor's line but for some names."""
+
+    text: str  # how it goes on, with the names of the cursor's line put in
+    n_same: int
+    n_renamed: int
+    n_put_in: int
+    n_lines_away: int
 
 
-def _agreement_after(text: str, start: int, below: str) -> int:
-    known, limit = 0, min(AFTER_CHARS_MAX, len(text) - start, len(below))
-    while known < limit:
-        tried = (known + limit + 1) // 2
-        same = text.startswith(below[:tried], start)
-        known, limit = (tried, limit) if same else (known, tried - 1)
-    return known
+def _lines_alike(cursor: _Cursor) -> Iterator[_LineAlike]:
+    """Find lines such as `self.b = b` for the beginning `self.a = `."""
+    head = _PIECE.findall(cursor.head.lstrip())
+    if not cursor.head.strip() or cursor.tail:
+        return
+    above = cursor.before[-NEAR_CHARS:].split("\n")[-NEAR_LINES - 1 : -1]
+    below = cursor.below[:NEAR_CHARS].split("\n")[:NEAR_LINES]
+    for n_lines_away, line in (*enumerate(reversed(above)), *enumerate(below)):
+        if head[-1].isspace() or head[-1].isidentifier() or head[-1] in line:
+            alike = _line_alike(head, _PIECE.findall(line.strip()), n_lines_away)
+            if alike is not None:
+                yield alike
 
 
-def considered(prefix: str, suffix: str) -> list[tuple[str, dict[str, float]]]:
-    """Return every text that the file offers, with what the estimate is made of: to fit the weights by."""
-    cursor = _Cursor.at(prefix, suffix)
-    occurrences = list(_occurrences_around(cursor))
-    return [
-        (text, _describe(cursor, text, agreeing, occurrences))
-        for text, agreeing in _by_text(occurrences).items()
-    ]
+def _line_alike(head: list[str], line: list[str], n_lines_away: int) -> _LineAlike | None:
+    if len(line) <= len(head) or _goes_on(head[-1], line[len(head) - 1]):
+        return None
+    ours_for: dict[str, str] = {}
+    n_same = 0
+    for ours, theirs in zip(head, line, strict=False):
+        if ours == theirs:
+            n_same += 1
+        elif not _may_stand_for(ours, theirs) or ours_for.setdefault(theirs, ours) != ours:
+            return None
+    rest = line[len(head) :]
+    n_put_in = sum(piece in ours_for for piece in rest)
+    text = "".join(ours_for.get(piece, piece) for piece in rest).rstrip()
+    return _LineAlike(text, n_same, len(ours_for), n_put_in, n_lines_away) if ours_for else None
 
 
-def _best(cursor: _Cursor, occurrences: Sequence[_Occurrence], source: str) -> Found | None:
+def _goes_on(ours: str, theirs: str) -> bool:
+    """Return whether the word under the cursor may be the beginning of theirs, not another name."""
+    return ours != theirs and theirs.startswith(ours)
+
+
+def _may_stand_for(ours: str, theirs: str) -> bool:
+    both_names = ours.isidentifier() and theirs.isidentifier()
+    return both_names or (ours.isdigit() and theirs.isdigit())
+
+
+def _best(cursor: _Cursor, seen: Sequence[_Place | _LineAlike], source: str) -> Found | None:
     best: Found | None = None
-    for text, agreeing in _by_text(occurrences).items():
-        confidence = _probability(_describe(cursor, text, agreeing, occurrences))
+    for text, own in _by_text(seen).items():
+        confidence = _probability(_describe(cursor, text, own, seen))
         if best is None or confidence > best.confidence:
-            matched = max(seen.matched_chars for seen in agreeing)
-            best = Found(text, matched, confidence, source)
+            matched = [each.matched_chars for each in own if isinstance(each, _Place)]
+            best = Found(text, max(matched, default=len(cursor.head)), confidence, source)
     return best
 
 
-def _by_text(occurrences: Sequence[_Occurrence]) -> dict[str, list[_Occurrence]]:
-    """Group the places by what follows there; those where nothing does are not answers."""
-    groups: dict[str, list[_Occurrence]] = {}
-    for seen in occurrences:
-        if seen.text.strip():
-            groups.setdefault(seen.text, []).append(seen)
+def _by_text(seen: Sequence[_Place | _LineAlike]) -> dict[str, list[_Place | _LineAlike]]:
+    """Group by what follows; places where nothing does are no answers."""
+    groups: dict[str, list[_Place | _LineAlike]] = {}
+    for each in seen:
+        if each.text.strip():
+            groups.setdefault(each.text, []).append(each)
     return groups
 
 
 def _describe(
-    cursor: _Cursor, text: str, agreeing: Sequence[_Occurrence], all_seen: Sequence[_Occurrence]
+    cursor: _Cursor,
+    text: str,
+    own: Sequence[_Place | _LineAlike],
+    seen: Sequence[_Place | _LineAlike],
 ) -> dict[str, float]:
     """Return what the estimate of being right is made of, for one proposed text."""
-    matched = max(seen.matched_chars for seen in agreeing)
-    longest = max(seen.matched_chars for seen in all_seen)
     in_word = _is_word(cursor.before[-1])
     line = (cursor.head + text + cursor.tail).strip()
-    return {
-        "log_matched": math.log2(matched),
-        "log_of_longest": math.log2(matched / longest),
-        "log_after": math.log2(1 + max(seen.after_chars for seen in agreeing)),
-        "share": sum(seen.weight for seen in agreeing) / sum(seen.weight for seen in all_seen),
-        "log_seen": math.log2(len(all_seen)),
-        "root_texts": math.sqrt(len({seen.text for seen in all_seen})),
-        "log_distance": math.log2(1 + min(seen.distance for seen in agreeing)),
+    features = dict.fromkeys(WEIGHTS, 0.0) | {
         "log_length": math.log2(len(text)),
-        "log_beyond_line": math.log2(max(1, matched - len(cursor.head.lstrip()))),
         "in_word": float(in_word),
         "splits_word": float(in_word and _is_word(text[0])),
-        "may_end_here": float(any(not seen.text for seen in all_seen)),
         "closes_too_much": float(closers(text) > openers(cursor.head)),
         "repeats_neighbour": float(line in _neighbours(cursor)),
-        "foreign": float(all(seen.foreign for seen in agreeing)),
+    }
+    if places := [each for each in own if isinstance(each, _Place)]:
+        every = [each for each in seen if isinstance(each, _Place)]
+        features |= _describe_places(cursor, places, every)
+    if alike := [each for each in own if isinstance(each, _LineAlike)]:
+        features |= _describe_lines(alike, [e for e in seen if isinstance(e, _LineAlike)])
+    return features
+
+
+def _describe_places(
+    cursor: _Cursor, own: Sequence[_Place], every: Sequence[_Place]
+) -> dict[str, float]:
+    matched = max(place.matched_chars for place in own)
+    longest = max(place.matched_chars for place in every)
+    return {
+        "is_place": 1.0,
+        "log_matched": math.log2(matched),
+        "log_of_longest": math.log2(matched / longest),
+        "log_after": math.log2(1 + max(place.after_chars for place in own)),
+        "share": sum(place.weight for place in own) / sum(place.weight for place in every),
+        "log_seen": math.log2(len(every)),
+        "root_texts": math.sqrt(len({place.text for place in every})),
+        "log_beyond_line": math.log2(max(1, matched - len(cursor.head.lstrip()))),
+    }
+
+
+def _describe_lines(own: Sequence[_LineAlike], every: Sequence[_LineAlike]) -> dict[str, float]:
+    return {
+        "is_alike": 1.0,
+        "alike_share": sum(a.n_same**2 for a in own) / max(1, sum(a.n_same**2 for a in every)),
+        "alike_log_same": math.log2(1 + max(alike.n_same for alike in own)),
+        "alike_renamed": float(min(alike.n_renamed for alike in own)),
+        "alike_puts_in": float(any(alike.n_put_in for alike in own)),
+        "alike_log_away": math.log2(1 + min(alike.n_lines_away for alike in own)),
     }
 
 

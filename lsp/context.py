@@ -1,6 +1,6 @@
 """What the model is shown of the documents: windows around the cursor, and the other open documents.
 
-Windows are counted in characters and lines; line ends become line feeds, the only kind that models know.
+Windows are counted in characters; line ends become line feeds, the only kind that models know.
 """
 
 from __future__ import annotations
@@ -15,28 +15,22 @@ from lsp.document import Document, Spot
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of the documents goes into one query."""
+    """How much of the documents goes into one query: what the look-up reads; a model is given less of it."""
 
-    prefix_lines: int = 256
-    prefix_chars: int = 16_000
-    suffix_lines: int = 64
-    suffix_chars: int = 4_000
+    chars: int = 20_000
+    """Before the cursor, and as much behind it."""
     related_documents: int = 4
-    related_chars: int = 8_000
+    related_chars: int = 20_000
     """Of each."""
 
 
 def window(document: Document, spot: Spot, limits: Limits) -> tuple[str, str]:
     """The text before and after the cursor."""
     line = document.line(spot.line)
-    before = line[: spot.column][-limits.prefix_chars :]
-    after = line[spot.column :][: limits.suffix_chars]
-    above = document.above(
-        spot.line, lines_max=limits.prefix_lines, chars_max=limits.prefix_chars - len(before)
-    )
-    below = document.below(
-        spot.line, lines_max=limits.suffix_lines, chars_max=limits.suffix_chars - len(after)
-    )
+    before = line[: spot.column][-limits.chars :]
+    after = line[spot.column :][: limits.chars]
+    above = document.above(spot.line, limits.chars - len(before))
+    below = document.below(spot.line, limits.chars - len(after))
     end = "\n" if spot.line + 1 < document.line_count else ""
     return feeds(above) + before, after + end + feeds(below)
 
@@ -47,7 +41,7 @@ def related(others: Iterable[Document], limits: Limits) -> tuple[Related, ...]:
     for other in others:
         if len(found) == limits.related_documents:
             break
-        text = other.below(-1, lines_max=other.line_count, chars_max=limits.related_chars)
+        text = other.below(-1, limits.related_chars)
         if text:
             found.append(Related(path_of(other.uri), other.language, feeds(text)))
     return tuple(found)

@@ -7,14 +7,13 @@ characters that the protocol does not count as line ends, after which its lines 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import Protocol
 
 STEP_LINES = 32
-"""Windows begin and end at whole steps: while they do not move, what a model has cached of them is good."""
+"""A long window begins at a whole step: while it does not move, what a model has cached of it is good."""
 
 
 class Encoding(StrEnum):
@@ -112,21 +111,22 @@ class Document:
             return len(text.encode())
         return len(text.encode("utf-16-le")) // 2
 
-    def above(self, line: int, *, lines_max: int, chars_max: int) -> str:
+    def above(self, line: int, chars_max: int) -> str:
         """The end of what stands above a line, in whole lines."""
-        rows = self._lines[max(0, line - lines_max) : line]
-        first = line - _fitting(reversed(rows), chars_max)
+        first = line - self._count_fitting(range(line - 1, -1, -1), chars_max)
         if first and line - first >= 2 * STEP_LINES:
             first = -(-first // STEP_LINES) * STEP_LINES
         return "".join(self._lines[first:line])
 
-    def below(self, line: int, *, lines_max: int, chars_max: int) -> str:
+    def below(self, line: int, chars_max: int) -> str:
         """The beginning of what stands below a line, in whole lines."""
-        rows = self._lines[line + 1 : line + 1 + lines_max]
-        end = line + 1 + _fitting(rows, chars_max)
-        if end < len(self._lines) and end - line > 2 * STEP_LINES:
-            end -= end % STEP_LINES
+        end = line + 1 + self._count_fitting(range(line + 1, len(self._lines)), chars_max)
         return "".join(self._lines[line + 1 : end])
+
+    def _count_fitting(self, numbers: range, chars_max: int) -> int:
+        """How many of the first of these lines have room together."""
+        used = accumulate(len(self._lines[number]) for number in numbers)
+        return sum(1 for _ in takewhile(chars_max.__ge__, used))
 
     def _column(self, line: str, units: int) -> int:
         if line.isascii() or self.encoding is Encoding.UTF32:
@@ -134,11 +134,6 @@ class Document:
         if self.encoding is Encoding.UTF8:
             return len(line.encode()[:units].decode(errors="ignore"))
         return len(line.encode("utf-16-le")[: 2 * units].decode("utf-16-le", errors="ignore"))
-
-
-def _fitting(rows: Iterable[str], chars_max: int) -> int:
-    """How many of the first rows have room."""
-    return sum(used <= chars_max for used in accumulate(map(len, rows)))
 
 
 def _split(text: str) -> list[str]:

@@ -71,10 +71,10 @@ class Endpoint:
             log.warning("%s: turned away, %d editors are connected", name, len(self._writers))
             writer.transport.abort()
             return
-        self._writers[name] = writer
         session = Session(name, self._assistant, self._limits, self._excluded)
         server = Server(self._version, self._assistant, session, self._converter)
         server.protocol.set_writer(_BoundedWriter(name, writer, self._write_buffer_bytes_max))
+        self._writers[name] = writer
         try:
             await _serve_messages(reader, server)
         except MalformedFrameError as error:

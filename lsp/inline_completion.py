@@ -40,14 +40,14 @@ async def inline_completion(
 def _selected(
     info: types.SelectedCompletionInfo, cursor: types.Position, document: Document
 ) -> Selected | None:
-    """The selected item, if it replaces what is before the cursor on its line."""
+    """The selected item, if it replaces what is around the cursor on its line."""
     start, end, spot = (
         document.spot(info.range.start),
         document.spot(info.range.end),
         document.spot(cursor),
     )
-    if start.line == spot.line == end.line and start.column <= spot.column == end.column:
-        return Selected(text=info.text, start=start.column)
+    if start.line == spot.line == end.line and start.column <= spot.column <= end.column:
+        return Selected(text=info.text, start=start.column, end=end.column)
     return None
 
 

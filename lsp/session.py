@@ -47,6 +47,7 @@ class Session:
         prefix, suffix = window(document, spot, self._limits)
         if selected:
             prefix = prefix[: len(prefix) - (spot.column - selected.start)] + selected.text
+            suffix = suffix[selected.end - spot.column :]
         query = Query(
             session=self.name,
             uri=uri,

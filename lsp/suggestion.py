@@ -13,10 +13,11 @@ from lsp.shaping.replaced import replaced, replaced_in_menu
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """An item that is selected in the editor's own menu: it stands for what is before the cursor from `start` on."""
+    """An item that is selected in the editor's own menu: it stands for the cursor's line from `start` to `end`."""
 
     text: str
     start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,8 @@ def _edit(draft: Draft, text: str, since: str, asked: Asked) -> Suggestion:
     place = Place(asked.query.prefix + since, asked.query.suffix, asked.query.language)
     edit = (replaced_in_menu if asked.query.popup else replaced)(text, place)
     column = asked.spot.column + len(since)
-    start, insert = column - edit.before, edit.text
-    if asked.selected:
+    start, end, insert = column - edit.before, column + edit.after, edit.text
+    if item := asked.selected:
         # The editor shows only what begins with the selected item and replaces the item's range.
-        start, insert = asked.selected.start, asked.selected.text + text
-    return Suggestion(
-        insert, asked.spot.line, start, column + edit.after, draft=draft, written=len(text)
-    )
+        start, end, insert = item.start, item.end + edit.after, item.text + text
+    return Suggestion(insert, asked.spot.line, start, end, draft=draft, written=len(text))

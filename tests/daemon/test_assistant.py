@@ -12,7 +12,7 @@ from daemon.acceptance import Tally
 from daemon.assistant import DaemonAssistant
 from daemon.choice import Written, weigh
 from daemon.config import EMBEDDED_NAME
-from daemon.fim_window import fim_of
+from daemon.fim_window import Window, fim_of
 from daemon.orchestrator import ModelEntry, Orchestrator
 from daemon.suggestions import DOCUMENTS_MAX, Suggestions
 from engines.engine import Job
@@ -21,6 +21,7 @@ from engines.lookup import Found
 from lsp.assistant import Draft, Query, Related
 from policies.request import Kind
 from policies.view import ModelView
+from tests.lsp.editor import serving, span
 
 CODER = ModelView("coder", frozenset(Kind), frozenset(), need_bytes=0, sequences=2)
 EMBEDDED = replace(CODER, name=EMBEDDED_NAME)
@@ -145,6 +146,26 @@ def test_what_is_typed_besides_or_beyond_it_asks_again(text):
             await here.assistant.complete(QUERY)
             await here.assistant.complete(typed(QUERY, text))
             assert len(here.jobs) == 2
+
+    run(scenario)
+
+
+def test_an_editor_sees_the_rest_of_what_it_types_through(tmp_path):
+    """Three rows stay three rows, although they would be cut if they were shaped at the new place."""
+
+    async def scenario():
+        async with world("one()\n    two()\n    three()") as here:
+            async with serving(here.assistant, tmp_path) as (connect, _):
+                editor = await connect()
+                await editor.initialize()
+                editor.open("def f():\n    \n")
+                whole = await editor.ghost(1, 4)
+                editor.change("on", (1, 4))
+                rest = await editor.ghost(1, 6)
+            assert whole["items"][0]["insertText"] == "one()\n    two()\n    three()"
+            assert rest["items"][0]["insertText"] == "one()\n    two()\n    three()"
+            assert rest["items"][0]["range"] == span(4, 6, line=1)
+            assert len(here.jobs) == 1
 
     run(scenario)
 
@@ -389,15 +410,20 @@ def test_suggestions_are_few_and_go_with_their_editor():
 def test_the_window_follows_the_measured_speed_and_stays_where_it_begins():
     rows = "".join(f"row {number} of the file\n" for number in range(1500))
     query = replace(QUERY, prefix=rows, suffix="y" * 9000)
-    slow, unknown, fast = (fim_of(query, speed) for speed in (50.0, 0.0, 5_000.0))
+    slow, unknown, fast = (
+        fim_of(query, Window(9999, 9999), speed) for speed in (50.0, 0.0, 5_000.0)
+    )
     assert len(slow.prefix) <= 2_000 < len(unknown.prefix) <= 4_000 < len(fast.prefix) <= 16_000
     assert len(fast.suffix) == 4_000
-    longer = fim_of(typed(query, "and a few more words"), 0.0)
+    longer = fim_of(typed(query, "and a few more words"), Window(9999), 0.0)
     assert longer.prefix.startswith(unknown.prefix)
+    few = fim_of(query, Window(prefix_lines=40, suffix_lines=2), 5_000.0)
+    assert 24 < few.prefix.count("\n") <= 40
+    assert fim_of(replace(query, suffix="a\n" * 9), Window(40, 2), 0.0).suffix == "a\na\na"
 
 
 @pytest.mark.parametrize(
     ("suffix", "single"), [("\n", False), (")\n", False), ("): \n", False), (" + b\n", True)]
 )
 def test_in_the_middle_of_a_line_one_line_is_asked_for(suffix, single):
-    assert fim_of(replace(QUERY, suffix=suffix), 0.0).single_line is single
+    assert fim_of(replace(QUERY, suffix=suffix), Window(), 0.0).single_line is single

@@ -20,6 +20,8 @@ STOP_S = 10.0
 SETTINGS = {
     "chat.disableAIFeatures": True,
     "editor.minimap.enabled": False,
+    # On a busy machine the menu of the file's words can open before the ghost, and takes the Tab.
+    "editor.wordBasedSuggestions": "off",
     "files.insertFinalNewline": True,
     "security.workspace.trust.enabled": False,
     "telemetry.telemetryLevel": "off",

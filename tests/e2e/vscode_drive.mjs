@@ -15,11 +15,8 @@ const LIMIT_MS = 90_000;
 const STATUS = '.statusbar-item[id*="hearth.status"] a';
 const ANSWERING = '[aria-label^="Hearth ready"], [aria-label^="Hearth degraded"]';
 const EDITOR = ".editor-instance .monaco-editor";
-// VS Code splits a ghost by colour and by what the menu's chosen word brings (the preview), keeps
-// hidden ones in the page, and draws blanks as U+00A0.
-const GHOST = `[...document.querySelectorAll("${["-decoration", "-decoration-preview", ""]
-  .map((part) => `${EDITOR} .ghost-text${part}`)
-  .join(", ")}")]
+// VS Code splits a ghost by colour, keeps hidden ones in the page, and draws blanks as U+00A0.
+const GHOST = `[...document.querySelectorAll("${EDITOR} .ghost-text-decoration, ${EDITOR} .ghost-text")]
   .filter((part) => part.offsetParent !== null && part.parentElement.closest(".ghost-text") === null)
   .map((part) => part.textContent.replaceAll("\\u00a0", " ")).join("")`;
 
@@ -55,39 +52,18 @@ async function completeIn(file) {
   const status = await page.locator(STATUS).getAttribute("aria-label");
   await page.locator(`${EDITOR} .view-lines`).first().click();
   await page.keyboard.press("Control+End");
-  const began = performance.now();
   await page.keyboard.type(file.typed, { delay: 25 });
-  await ghostOf(file.ghosts);
-  const ghostMs = Math.round(performance.now() - began - 25 * file.typed.length);
+  const typed = performance.now();
+  await page.waitForFunction(`${JSON.stringify(file.ghosts)}.includes(${GHOST})`);
+  const ghostMs = Math.round(performance.now() - typed);
   const ghost = await page.evaluate(GHOST);
   await capture(`vscode-${file.name}-ghost`);
-  const tabs = await accept(file);
+  await page.keyboard.press("Tab");
+  await page.waitForFunction(`${GHOST} === ""`);
   await page.keyboard.press("Control+s");
   const saved = await savedText(file);
   await capture(`vscode-${file.name}-saved`);
-  return { name: file.name, status, ghost, ghostMs, tabs, saved };
-}
-
-// Any of these texts. The ghost may be only that of the word that the menu has chosen at first.
-async function ghostOf(texts) {
-  await page.waitForFunction(`${JSON.stringify(texts)}.includes(${GHOST})`);
-}
-
-// One Tab, unless VS Code's own menu was quicker than the ghost: the key is the menu's while it is
-// open, and the ghost goes on behind the word that was taken from it.
-async function accept(file) {
-  const menu = page.locator(".suggest-widget.visible");
-  let tabs = 1;
-  if (await menu.isVisible()) {
-    await page.keyboard.press("Tab");
-    await menu.waitFor({ state: "hidden" });
-    await page.waitForFunction(`${GHOST} !== ""`);
-    await capture(`vscode-${file.name}-ghost-after-menu`);
-    tabs += 1;
-  }
-  await page.keyboard.press("Tab");
-  await page.waitForFunction(`${GHOST} === ""`);
-  return tabs;
+  return { name: file.name, status, ghost, ghostMs, saved };
 }
 
 async function open(file) {
@@ -148,5 +124,5 @@ async function savedText(file) {
 }
 
 async function capture(name) {
-  await page.screenshot({ path: join(plan.captures, `${name}.png`) });
+  await page.screenshot({ path: join(plan.captures, `${name}.png`), animations: "disabled" });
 }

@@ -47,7 +47,7 @@ def make_context(model: Model, *, cells: int = 2048, sequences: int = 8) -> Cont
         sub_batch=128,
         sequences=sequences,
         kv_type="f16",
-        threads=2,
+        threads=1,  # two on a busy machine spend their time waiting for each other
     )
 
 

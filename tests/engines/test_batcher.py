@@ -6,6 +6,7 @@ import pytest
 
 from engines.engine import Fim, Job, Plain, Sampling, Stepped, Stopped, StopType
 from engines.llama import NO_ROOM, Context, Model
+from engines.prompt import Layout
 from policies.messages import Halt
 from tests.engines.native import SOURCE, Bench, make_context
 
@@ -23,7 +24,7 @@ def bench(model: Model, context: Context) -> Bench:
 
 
 def fail_decode(bench: Bench, monkeypatch: pytest.MonkeyPatch, bad: int, code: int) -> None:
-    """From now on llama.cpp answers `code` to every batch with this many sequences or this token in it."""
+    """From now on llama.cpp answers `code` to every batch with this token in it."""
     decode = bench.context.decode
 
     def refuse(entries):
@@ -32,12 +33,8 @@ def fail_decode(bench: Bench, monkeypatch: pytest.MonkeyPatch, bad: int, code: i
     monkeypatch.setattr(bench.context, "decode", refuse)
 
 
-def prefix_of(bench: Bench, tokens: int) -> str:
-    """A text of exactly so many tokens."""
-    ids = bench.model.tokenize(SOURCE * 3)[:tokens]
-    text = b"".join(map(bench.model.piece, ids)).decode()
-    assert len(bench.model.tokenize(text)) == tokens
-    return text
+def laid(tokens: list[int]) -> Layout:
+    return Layout(tuple(tokens))
 
 
 def prefilled(bench: Bench) -> int:
@@ -48,21 +45,14 @@ def test_of_420_tokens_of_which_400_are_cached_20_are_evaluated(bench: Bench):
     """ENGINE.md 5, 14: reuse is decided from the ledger and is exact."""
     ids = bench.model.tokenize(SOURCE * 3)
     first, second = ids[:400], ids[:400] + ids[3:23]
-    bench.layouter.lay_out = None
     for number, prompt in ((1, first), (2, second)):
         job = Job(number, Plain(""), tokens_max=1)
-        bench.batcher.submit(job, _laid(prompt), bench.clock())
+        bench.batcher.submit(job, laid(prompt), bench.clock())
         before = prefilled(bench)
         bench.run()
     assert prefilled(bench) - before == 20
     assert bench.stopped(2).timings.cached_tokens == 400
     bench.check_ledger()
-
-
-def _laid(tokens):
-    from engines.prompt import Layout
-
-    return Layout(tuple(tokens))
 
 
 def test_the_same_prompt_evaluates_one_token(bench: Bench):
@@ -93,7 +83,7 @@ def test_a_job_exactly_as_large_as_the_cache_runs(bench: Bench):
     """ENGINE.md 6: prompt and tokens are reserved together; the last cell can be used."""
     tokens = bench.context.cells - 5
     ids = (bench.model.tokenize(SOURCE) * 20)[:tokens]
-    bench.batcher.submit(Job(1, Plain(""), 5, Sampling(ignore_eos=True)), _laid(ids), 0.0)
+    bench.batcher.submit(Job(1, Plain(""), 5, Sampling(ignore_eos=True)), laid(ids), 0.0)
     bench.run()
     assert bench.stopped(1).halt == Halt.DONE
     assert len(bench.tokens(1)) == 5
@@ -102,7 +92,7 @@ def test_a_job_exactly_as_large_as_the_cache_runs(bench: Bench):
 def test_a_job_larger_than_the_cache_ends_in_words_and_never_spins(bench: Bench):
     """ENGINE.md 6: a full cache is an event; alone in it there is nobody to give way."""
     ids = (bench.model.tokenize(SOURCE) * 20)[: bench.context.cells + 10]
-    bench.batcher.submit(Job(1, Plain(""), 5), _laid(ids), 0.0)
+    bench.batcher.submit(Job(1, Plain(""), 5), laid(ids), 0.0)
     bench.run(steps_max=100)
     assert bench.stopped(1).halt == Halt.FAILED
     assert "no room" in bench.stopped(1).detail
@@ -206,7 +196,7 @@ def test_a_batch_that_is_refused_is_tried_one_by_one_and_only_the_culprit_fails(
 def test_a_token_that_does_not_exist_fails_its_request_alone(bench: Bench):
     """ENGINE.md 8, with llama.cpp's own refusal."""
     bench.submit(Job(1, Plain("x = "), 4))
-    bench.batcher.submit(Job(2, Plain(""), 4), _laid([10**6]), 0.0)
+    bench.batcher.submit(Job(2, Plain(""), 4), laid([10**6]), 0.0)
     bench.run()
     assert [bench.stopped(n).halt for n in (1, 2)] == [Halt.DONE, Halt.FAILED]
     bench.check_ledger()
@@ -271,7 +261,8 @@ def test_the_ledger_says_what_llama_cpp_says_after_any_order_of_events(model: Mo
     forced = random.Random(seed + 100)
 
     def sometimes_full(entries):
-        return NO_ROOM if forced.random() < 0.04 else decode(entries)
+        crowded = len({entry.sequence for entry in entries}) > 1
+        return NO_ROOM if crowded and forced.random() < 0.2 else decode(entries)
 
     bench.context.decode = sometimes_full
     texts = [SOURCE[: chance.randrange(20, 900)] for _ in range(6)]
@@ -288,4 +279,5 @@ def test_the_ledger_says_what_llama_cpp_says_after_any_order_of_events(model: Mo
     bench.check_ledger()
     ends = [f.request_id for f in bench.frames if isinstance(f, Stopped)]
     assert sorted(ends) == list(range(1, 51)), "every job ends exactly once"
-    assert Halt.FAILED not in {f.halt for f in bench.frames if isinstance(f, Stopped)}
+    halts = {f.halt for f in bench.frames if isinstance(f, Stopped)}
+    assert halts == {Halt.DONE, Halt.STOPPED, Halt.EVICTED}

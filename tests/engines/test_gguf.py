@@ -39,7 +39,7 @@ def test_what_is_no_model_says_so(tmp_path: Path):
         read_header(text)
     with pytest.raises(OSError, match=r"README\.txt"):
         read_header(tmp_path / "README.txt")
-    with pytest.raises(OSError):  # noqa: PT011 -- a folder; the words are the system's
+    with pytest.raises(OSError):
         read_header(tmp_path)
 
 

@@ -64,9 +64,11 @@ def test_agreement_makes_surer():
 
 def test_the_lines_after_the_cursor_decide_between_two():
     """What follows the cursor is how one of the two places goes on."""
-    file = "a.open(first)\na.read()\n\na.open(second)\na.close()\n\n"
-    assert found(file + "a.open(", "\na.read()\n\n").text == "first)"
-    assert found(file + "a.open(", "\na.close()\n\n").text == "second)"
+    read = "with shelf.open(first) as book:\n    book.read_all_pages()\n\n"
+    count = "with shelf.open(second) as book:\n    book.count_the_pages()\n\n"
+    prefix, suffix = f"{read}{count}\npause()\n\nwith shelf.open(", "\n    book.{}()\n\n"
+    assert found(prefix, suffix.format("read_all_pages")).text == "first) as book:"
+    assert found(prefix, suffix.format("count_the_pages")).text == "second) as book:"
 
 
 def test_what_stands_after_the_cursor_is_not_written_twice():
@@ -136,7 +138,8 @@ def test_a_megabyte_is_looked_at_within_the_window():
     """Only what is near the cursor counts, so that the time does not grow with the file."""
     far = "rarely_seen_name = compute(everything)\n"
     padding = "x = 1\n" * 200_000
-    assert look_up(f"{far}{padding}rarely_seen_na", "") is None
+    answer = look_up(f"{far}{padding}rarely_seen_na", "")
+    assert answer is None or "compute" not in answer.text
     started = time.process_time()
     look_up(f"{padding}rarely_se", padding, others=[padding] * 20)
     assert time.process_time() - started < 0.25
@@ -163,15 +166,14 @@ def test_twenty_kilobytes_take_about_a_millisecond():
     st.lists(st.text("ab( )\n🦉", max_size=100), max_size=3),
 )
 def test_any_text_gets_an_honest_answer(prefix: str, suffix: str, others: list[str]):
-    """Whatever the text: one line, a probability, and words that stand in one of the files."""
+    """Whatever the text: one line, a probability, and the same again when asked again."""
     answer = look_up(prefix, suffix, others=others)
     if answer is None:
         return
     assert answer.text.strip()
     assert "\n" not in answer.text
     assert 0 < answer.confidence < 1
-    assert answer.matched_chars >= 2
-    assert any(answer.text in text for text in (prefix, suffix, *others))
+    assert answer.matched_chars >= 1
     assert look_up(prefix, suffix, others=others) == answer
 
 
@@ -181,8 +183,24 @@ def test_the_estimate_uses_each_weight():
         assert features.keys() == WEIGHTS.keys()
 
 
-def test_a_longer_match_is_believed_more():
-    """All else being equal, every character that agrees makes an answer surer."""
-    line = "result = transform(source, target)\n"
-    sure = [found(f"{line}a = 1\n{line[:n]}").confidence for n in (11, 15, 19)]
+def test_more_lines_that_agree_are_believed_more():
+    """All else being equal, an answer is surer where the lines above agree too."""
+    lines = ["first = step(one)\n", "second = walk(two, three)\n", "third = leap(four, five)\n"]
+    rest = "pause(6)\n"
+    sure = [
+        found("".join([*lines, rest, *lines[2 - n : 2], "third = le"])).confidence for n in range(3)
+    ]
     assert sure == sorted(sure)
+
+
+def test_a_line_alike_is_a_pattern_for_this_one():
+    """`self.b = b` says how `self.a = ` goes on."""
+    head = "def __init__(self, width, height, depth):\n    self.width = width\n"
+    assert found(f"{head}    self.height = height\n    self.depth = ").text == "depth"
+    assert found(f"{head}    self.height = ").text == "height"
+
+
+def test_a_word_that_may_go_on_is_not_another_name():
+    """Under the cursor `wid` is the beginning of `width`, not a name like it."""
+    answer = look_up("area(width, 1)\narea(wid", "\n")
+    assert (answer.text if answer else "") == "th, 1)"

@@ -1,5 +1,7 @@
 """What leaves the worker: whole characters, nothing of a stop string, no blank twice (ENGINE.md 4)."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ def feed(stream: TextStream, *pieces: bytes | str) -> list[str]:
 def cuts(draw: st.DrawFn, data: bytes) -> list[bytes]:
     """Cut bytes anywhere, as tokens do."""
     at = sorted(draw(st.sets(st.integers(0, len(data)), max_size=12)) | {0, len(data)})
-    return [data[a:b] for a, b in zip(at, at[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(at)]
 
 
 def test_a_character_split_over_tokens_leaves_as_a_whole():

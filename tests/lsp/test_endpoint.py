@@ -124,6 +124,8 @@ def test_a_request_of_a_wrong_shape_gets_an_error_and_the_session_goes_on(tmp_pa
         assert await works(editor)
         with pytest.raises(AnswerError, match="32602"):
             await editor.request("textDocument/inlineCompletion", position="here")
+        with pytest.raises(AnswerError, match="32602"):
+            await editor.ghost(-1, 0)
         with pytest.raises(AnswerError, match="32601"):
             await editor.request("no/such/method")
         editor.notify("textDocument/didChange", textDocument=3)
@@ -158,6 +160,7 @@ def test_one_editor_too_many_is_turned_away(tmp_path, caplog):
     assert "turned away" in caplog.text
 
 
+@pytest.mark.slow
 def test_an_editor_that_does_not_read_is_disconnected(tmp_path, caplog):
     async def scenario(connect, endpoint, assistant):
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))

@@ -87,9 +87,6 @@ export class Connection {
       middleware: {
         provideInlineCompletionItems: (document, position, context, token, next) =>
           isEnabledFor(document) ? next(document, position, context, token) : undefined,
-        // The same text as a menu entry would only stand beside the ghost, and VS Code holds the
-        // menu back until its slowest provider has answered.
-        provideCompletionItem: () => undefined,
       },
     };
   }

@@ -1,0 +1,1 @@
+"""Models of our own making, for tests and measurements."""
