@@ -28,12 +28,12 @@ format: setup  ## let ruff repair what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup  ## measure on this machine (tests/bench/peer.py compares with a llama-server of yours)
+bench: setup  ## measure on this machine: idle cost, small commands, the path of a keystroke (tests/bench/peer.py compares with a llama-server of yours)
 	$(BIN)/python -m tests.bench.editor_path
 
 e2e: setup  ## drive real editors (they are fetched by tests/e2e/setup_editors.py the first time)
 	$(BIN)/python tests/e2e/setup_editors.py
-	$(BIN)/python -m pytest tests/e2e -m e2e
+	HEARTH_E2E=1 $(BIN)/python -m pytest tests/e2e -m e2e
 
 clean:  ## remove what the commands above made, except the compiled llama.cpp in the cache folder
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -167,7 +167,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = (
         f'[server]\nport = {PEER_PORT + 1}\n[[model]]\nname = "twin"\npath = "{arguments.model}"\n'
-        f"kinds = ['complete']\nsequences = {SEQUENCES}\ncontext = {CONTEXT}\nthreads = {arguments.threads}\n"
+        f"kinds = ['chat']\nsequences = {SEQUENCES}\ncontext = {CONTEXT}\nthreads = {arguments.threads}\n"
     )
     peer = start_peer(arguments.server, arguments.model, arguments.threads, arguments.sub_batch)
     try:
