@@ -28,8 +28,10 @@ format: setup  ## let ruff repair what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup  ## measure on this machine: idle cost, small commands, the path of a keystroke (tests/bench/peer.py compares with a llama-server of yours)
+bench: setup  ## measure on this machine: idle cost, small commands, the path of a keystroke
+	$(BIN)/python -m tests.bench.idle
 	$(BIN)/python -m tests.bench.editor_path
+	$(BIN)/python -m tests.bench.editor_path --saturate
 
 e2e: setup  ## drive real editors (they are fetched by tests/e2e/setup_editors.py the first time)
 	$(BIN)/python tests/e2e/setup_editors.py

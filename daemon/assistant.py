@@ -20,6 +20,7 @@ from daemon.acceptance import Acceptance, Tally
 from daemon.choice import CERTAIN_ABOVE, Candidate, Origin, Written, likely, prefer_model, weigh
 from daemon.config import EMBEDDED_NAME
 from daemon.fim_window import Window, fim_of
+from daemon.ignored import GitIgnored
 from daemon.orchestrator import Orchestrator
 from daemon.snapshot import ModelPhase, ModelSnapshot
 from daemon.status_board import StatusBoard
@@ -30,7 +31,7 @@ from lsp.assistant import Draft, Query, Status
 from lsp.shaping import GHOST, MENU, shape
 from lsp.shaping.place import Place as TextPlace
 from lsp.shaping.stop_at_block_end import block_ended
-from policies.messages import Outcome
+from policies.messages import Outcome, Reason
 from policies.request import Kind, Place
 
 TOKENS_MAX = 64
@@ -55,11 +56,13 @@ class DaemonAssistant:
         window: Window | None = None,
         gpu: bool = False,
         look_up: LookUp = look_up,
+        ignored: Callable[[str], bool] | None = None,
     ) -> None:
         self._orchestrator = orchestrator
         self._tokens_max = tokens_max
         self._window = window or Window()
         self._look_up = look_up
+        self._ignored = ignored or GitIgnored()
         self._salt = secrets.token_bytes(16)
         self._board = StatusBoard(orchestrator, gpu=gpu)
         self._suggestions = Suggestions()
@@ -74,7 +77,7 @@ class DaemonAssistant:
         """Answer a completion; cancelling the awaiting task withdraws the request."""
         if rest := self._suggestions.recall(query):  # 1
             return rest
-        others = [other.text for other in query.related]
+        others = [other.text for other in query.related if not self._ignored(other.path)]
         found = self._look_up(query.prefix, query.suffix, others=others)
         model = self._board.model_for(query.language)
         instant = [] if query.invoked else _instant(found, model)
@@ -119,7 +122,8 @@ class DaemonAssistant:
             async for piece in pieces:
                 written = _longer(written, piece)
                 if block_ended(written.text, place):
-                    return written  # leaving early ends the request
+                    ticket.cancel(Reason.ENOUGH)
+                    return written
         match (await ticket.result()).outcome:
             case Outcome.DONE:
                 return written

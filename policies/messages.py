@@ -34,6 +34,7 @@ class Reason(StrEnum):
     """Why it ended so. The edges turn these into HTTP and LSP answers."""
 
     COMPLETE = "complete"  # the engine finished
+    ENOUGH = "caller has all that it can use"  # the end of a block: done, though the engine was not
     CLIENT = "client"  # the caller withdrew, or went away
     NEWER = "newer request for the same place"
     STALE = "document changed"

@@ -125,7 +125,8 @@ class Scheduler:
             case Arrived(request):
                 return self._arrived(request, now)
             case Cancelled(request_id, reason):
-                return self._withdraw([request_id], Outcome.CANCELLED, reason)
+                outcome = Outcome.DONE if reason is Reason.ENOUGH else Outcome.CANCELLED
+                return self._withdraw([request_id], outcome, reason)
             case Foreseen(model):
                 return self._foreseen(model, now)
             case MemoryChanged(budget_bytes):

@@ -297,7 +297,7 @@ def test_writing_stops_where_the_block_ends():
             draft = await here.assistant.complete(QUERY)
             assert draft.text == "compute( a)"
             await here.until(lambda: here.ended)
-            assert here.ended == {"cancelled": 1}
+            assert here.ended == {"done": 1}
 
     run(scenario)
 

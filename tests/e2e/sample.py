@@ -1,4 +1,4 @@
-"""The file that the editors type in: what comes next stands in it twice, so the look-up is sure."""
+"""What the editors type: the line stands in the file three times, so the look-up is sure of its end."""
 
 BEFORE = """import unittest
 
@@ -8,19 +8,23 @@ from ledger import Ledger
 class LedgerTest(unittest.TestCase):
     def test_one_entry(self):
         result = Ledger([10]).balance()
-        self.assertEqual(result.total, 10)
+        self.assertTrue(result.ok)
 
     def test_two_entries(self):
         result = Ledger([4, 6]).balance()
-        self.assertEqual(result.total, 10)
+        self.assertTrue(result.ok)
 
     def test_three_entries(self):
         result = Ledger([1, 4, 5]).balance()
+        self.assertTrue(result.ok)
+
+    def test_no_entries(self):
+        result = Ledger([]).balance()
         """
 
-TYPED = "self.assertEqual(res"
+TYPED = "self.assertTrue(res"
 
-GHOST = "ult.total, 10)"
+GHOST = "ult.ok)"
 
 AFTER = BEFORE + TYPED + GHOST + "\n"
 
@@ -33,19 +37,23 @@ from waage import messen
 class WaageTest(unittest.TestCase):
     def test_käse(self):
         größe = messen("Käse à 3 €")
-        self.prüfe("📏", größe.länge, 10)
+        self.prüfe("📏", größe.länge)
 
     def test_öl(self):
         größe = messen("Öl à 7 €")
-        self.prüfe("📏", größe.länge, 10)
+        self.prüfe("📏", größe.länge)
 
     def test_brot(self):
         größe = messen("Brot à 2 €")
+        self.prüfe("📏", größe.länge)
+
+    def test_obst(self):
+        größe = messen("Obst à 5 €")
         """
 
 NON_ASCII_TYPED = 'self.prüfe("📏", grö'
 
-NON_ASCII_GHOST = "ße.länge, 10)"
+NON_ASCII_GHOST = "ße.länge)"
 
 NON_ASCII_AFTER = NON_ASCII_BEFORE + NON_ASCII_TYPED + NON_ASCII_GHOST + "\n"
 

@@ -242,7 +242,7 @@ def test_a_terminal_shows_the_ghost(places, require, hearth, ledger, captures, t
         terminal.run(command)
         terminal.until("hearth: ready")
         terminal.keys("G", "A", sample.TYPED)
-        screen = terminal.until(sample.TYPED + sample.GHOST, times=3)
+        screen = terminal.until(sample.TYPED + sample.GHOST, times=4)
         (captures / "neovim-0.12-ghost.txt").write_text(screen)
         (captures / "neovim-0.12-ghost.ansi").write_text(terminal.screen_with_colours())
         terminal.keys("Tab", "Escape", ":w", "Enter")

@@ -28,7 +28,7 @@ def test_a_file_that_was_cut_short_is_known_before_it_is_loaded(data: bytes, tmp
     path = tmp_path / "cut.gguf"
     for twentieth in range(20):
         path.write_bytes(data[: len(data) * twentieth // 20])
-        with pytest.raises(GgufError, match="cut short|is empty"):
+        with pytest.raises(GgufError, match=r"cut short|is empty"):
             read_header(path)
 
 
@@ -39,7 +39,7 @@ def test_what_is_no_model_says_so(tmp_path: Path):
         read_header(text)
     with pytest.raises(OSError, match=r"README\.txt"):
         read_header(tmp_path / "README.txt")
-    with pytest.raises(OSError):
+    with pytest.raises(IsADirectoryError):
         read_header(tmp_path)
 
 
@@ -79,10 +79,8 @@ def test_counts_and_lengths_are_bounded_before_use(body: bytes, tmp_path: Path):
 def test_random_bytes_are_refused_in_words(tmp_path: Path, body: bytes, magic: bool):
     path = tmp_path / "random.gguf"
     path.write_bytes((b"GGUF\3\0\0\0" if magic else b"") + body)
-    try:
+    with pytest.raises(GgufError, match=r"random\.gguf|damaged|version"):
         read_header(path)
-    except GgufError as error:
-        assert str(path) in str(error) or "damaged" in str(error) or "version" in str(error)
 
 
 def small() -> bytes:

@@ -70,20 +70,26 @@ def play_load(
     asyncio.run(run())
 
 
-class Oops(Exception):
+class OopsError(Exception):
     """A mistake of the daemon's."""
 
     def __str__(self) -> str:
         return "the listener failed"
 
 
-def when_spawned(monkeypatch: pytest.MonkeyPatch, act: Callable[[Child], None]) -> None:
-    """Act between the moment when a worker runs and the one when its engine knows it."""
+def around_spawn(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    amid: Callable[[], None] = lambda: None,
+    after: Callable[[Child], object] = lambda _child: None,
+) -> None:
+    """Act while a worker is being started, or when it runs and its engine does not know it yet."""
     spawn = Child.spawn
 
     async def spawn_and_act(model: str) -> Child:
+        asyncio.get_running_loop().call_soon(amid)
         child = await spawn(model)
-        act(child)
+        after(child)
         return child
 
     monkeypatch.setattr(Child, "spawn", spawn_and_act)
@@ -269,13 +275,13 @@ def test_what_nobody_expects_ends_a_life_in_words(rungs_file):
 
         def fail(frame: Frame) -> None:
             if isinstance(frame, Prepared):
-                raise Oops
+                raise OopsError
             receive(frame)
 
         hearing.engine._receive = fail
         hearing.engine.submit(Job(1, Plain("x"), 3))
         died = await hearing.until(lambda f: isinstance(f, Died))
-        assert died.detail == "Oops: the listener failed"
+        assert died.detail == "OopsError: the listener failed"
         assert not psutil.pid_exists(pid)
 
     play(rungs_file, scene)
@@ -349,7 +355,7 @@ def test_an_unload_amid_a_load_ends_it_once_and_forgets_nothing(
             hearing.engine.unload()
 
         if moment == "spawned":
-            when_spawned(monkeypatch, unload)
+            around_spawn(monkeypatch, after=unload)
         hearing.engine._receive = watch
         hearing.engine.load()
         if moment == "at once":
@@ -372,16 +378,23 @@ def test_unloading_what_is_not_loaded_is_answered(rungs_file):
     play_load(rungs_file, scene)
 
 
+ENDINGS = ("unload", "kill", "kill at once", "kill amid spawning", "kill when spawned")
+
+
 def test_nothing_is_left_of_a_worker(rungs_file, monkeypatch: pytest.MonkeyPatch):
     """No descriptor, process, task or file, whether it was unloaded, killed, or killed while it started."""
     me = psutil.Process()
 
     async def scene() -> None:
-        for end in ("unload", "kill", "kill at once", "kill spawned"):
+        for end in ENDINGS:
             hearing = Hearing()
             hearing.engine = embedded_engine(hearing.receive, rungs_file)
-            if end == "kill spawned":
-                when_spawned(monkeypatch, lambda _child, kill=hearing.engine.kill: kill())
+            kill = hearing.engine.kill
+            if end == "kill amid spawning":
+                around_spawn(monkeypatch, amid=kill)
+            if end == "kill when spawned":
+                soon = asyncio.get_running_loop().call_soon
+                around_spawn(monkeypatch, after=lambda _child, soon=soon, kill=kill: soon(kill))
             hearing.engine.load()
             if end in {"unload", "kill"}:
                 await hearing.loaded()
@@ -389,14 +402,14 @@ def test_nothing_is_left_of_a_worker(rungs_file, monkeypatch: pytest.MonkeyPatch
             if end == "unload":
                 hearing.engine.unload()
                 await hearing.until(lambda f: isinstance(f, Unloaded))
-            elif end != "kill spawned":
-                hearing.engine.kill()
+            elif end in {"kill", "kill at once"}:
+                kill()
             others = asyncio.all_tasks() - {asyncio.current_task()}
             await asyncio.gather(*others, return_exceptions=True)
             assert me.children() == [], end
             if end != "unload":
                 assert len(hearing.frames) == at, "no frame follows a kill"
-        monkeypatch.undo()
+            monkeypatch.undo()
 
     asyncio.run(scene())
     before = me.num_fds()
@@ -450,13 +463,13 @@ def test_memory_is_counted_once(rungs_file, tmp_path: Path):
     The file is one's own: the kernel calls pages private that one process alone has mapped.
     """
     weights = Path(shutil.copy(EMBEDDED, tmp_path))
+    size = weights.stat().st_size + 4096
 
     async def scene(hearing: Hearing) -> None:
         await hearing.ask(Job(1, Plain("c = "), 2))
         usage = hearing.engine.usage()
         resident = psutil.Process(hearing.engine.pid).memory_info().rss
-        size = weights.stat().st_size
-        assert 0 < usage.mapped_bytes <= size + 4096
+        assert 0 < usage.mapped_bytes <= size
         assert 0 < usage.private_bytes < resident
         assert usage.total_bytes <= resident
 

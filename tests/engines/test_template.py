@@ -85,7 +85,7 @@ def test_what_it_is_given_cannot_be_changed(source: str):
 )
 def test_loops_in_loops_end_when_their_time_is_over(source: str):
     """Rule 2: nothing else bounds them."""
-    with pytest.raises(ChatTemplateError, match="does not end|RecursionError"):
+    with pytest.raises(ChatTemplateError, match=r"does not end|RecursionError"):
         render(source, time_s_max=0.02)
     assert sys.gettrace() is None or "watch" not in repr(sys.gettrace())
 

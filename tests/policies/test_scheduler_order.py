@@ -112,6 +112,15 @@ def test_withdrawn_while_queued() -> None:
     assert machine.load() == []
 
 
+def test_a_caller_that_has_enough_is_done() -> None:
+    """Reading to the end of a block is no cancellation: it counts, with its latency, as done."""
+    machine = Machine()
+    machine(ask(1))
+    machine.load()
+    enough = End(1, Outcome.DONE, Reason.ENOUGH)
+    assert machine(Cancelled(1, Reason.ENOUGH)) == [Stop(1, "m"), enough]
+
+
 def test_withdrawn_while_running() -> None:
     """Its caller is answered at once; its sequence is free only at Stopped."""
     machine = Machine()

@@ -1,0 +1,98 @@
+"""The self-test of a rung (ENGINE.md 17, 23): a build that loads is not a build that works."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from engines import devices, ladder, selftest
+from engines.engine import Loading
+from engines.llama import Context, Model
+from engines.process import ProcessEngine
+from engines.selftest import SelfTestError
+from engines.spec import ModelSpec
+from engines.wire import Tested as Saw
+from tests.engines.hearing import EMBEDDED, Hearing
+from tests.engines.native import make_context
+
+
+@pytest.fixture(scope="module")
+def context(model: Model) -> Context:
+    return make_context(model, cells=256, sequences=2)
+
+
+def test_it_sees_the_same_twice_and_leaves_the_cache_empty(model: Model, context: Context):
+    first, second = selftest.run(model, context), selftest.run(model, context)
+    assert ladder.agrees(first, second)
+    assert all(np.isfinite(first.margin))
+    assert len(set(first.best)) > 1
+    assert selftest.can_trim(model, context)
+    assert [context.length(sequence) for sequence in range(2)] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "numbers", [[np.nan, 1.0, 2.0], [np.inf, 1.0, 2.0], [3.0, 3.0, 3.0]], ids=["nan", "inf", "same"]
+)
+def test_numbers_that_say_nothing_fail_it(
+    model: Model, context: Context, monkeypatch: pytest.MonkeyPatch, numbers: list[float]
+):
+    """ENGINE.md 23: finite, non-constant logits."""
+    monkeypatch.setattr(context, "logits", lambda _index: np.array(numbers, np.float32))
+    with pytest.raises(SelfTestError, match="not numbers, or all the same"):
+        selftest.run(model, context)
+
+
+def test_a_refused_batch_fails_it(model: Model, context: Context, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(context, "decode", lambda _entries: -3)
+    with pytest.raises(SelfTestError, match="-3"):
+        selftest.run(model, context)
+
+
+def test_a_cache_that_cannot_drop_an_end_is_found_out(
+    model: Model, context: Context, monkeypatch: pytest.MonkeyPatch
+):
+    """ENGINE.md 17."""
+    remove = context.remove
+    monkeypatch.setattr(context, "remove", lambda s, at: at == 0 and remove(s, at))
+    assert not selftest.can_trim(model, context)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("right", [True, False], ids=["agrees", "disagrees"])
+def test_the_ladder_is_climbed_by_one_worker_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: bool
+):
+    """ENGINE.md 23, 24: a rung that computes something else is not kept; nothing is in memory twice."""
+    compared: list[Saw] = []
+
+    def agrees(seen: Saw, safest: Saw) -> bool:
+        compared.append(seen)
+        return right
+
+    monkeypatch.setattr(ladder, "agrees", agrees)
+    # Where the faster kernels crash the comparison is never reached: a second safe rung stands for them.
+    also_safe = ladder.Rung("cpu", gpu=False, extra_buffers=False)
+    monkeypatch.setattr(ladder, "rungs", lambda **_: [also_safe, ladder.SAFE])
+    spec = ModelSpec("m", str(EMBEDDED), rungs_file=str(tmp_path / "rungs.json"))
+    workers: list[int] = []
+
+    async def scene() -> None:
+        hearing = Hearing()
+
+        def receive(frame: object) -> None:
+            if isinstance(frame, Loading):
+                workers.append(len(psutil.Process().children()))
+            hearing.receive(frame)
+
+        hearing.engine = ProcessEngine(spec, receive, devices.build_name)
+        hearing.engine.load()
+        loaded = await hearing.loaded()
+        assert loaded.rung == ladder.recall(spec, devices.build_name()).name
+        assert loaded.rung in ({"cpu", "cpu-safe"} if right else {"cpu-safe"})
+        hearing.engine.kill()
+
+    asyncio.run(scene())
+    assert set(workers) == {1}
+    assert len(compared) <= 1
