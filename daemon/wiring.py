@@ -132,7 +132,7 @@ def _orchestrator(config: Config, headers: dict[str, Header], home: Home) -> Orc
         return ProcessEngine(specs[name], receive, devices.build_name)
 
     entries = [
-        ModelEntry(_view(m, need_bytes(headers[m.name], specs[m.name], gpu=gpu)), str(m.path))
+        ModelEntry(_view(m, headers[m.name], specs[m.name], gpu=gpu), str(m.path))
         for m in config.models
     ]
     limits = Limits(
@@ -157,13 +157,14 @@ def _spec(model: Model, home: Home) -> ModelSpec:
     )
 
 
-def _view(model: Model, need: int) -> ModelView:
+def _view(model: Model, header: Header, spec: ModelSpec, *, gpu: bool) -> ModelView:
+    """What policies know of a model. Its languages are those configured, or else those its file names."""
     kinds = {kind for given in model.kinds for kind in (given, *IMPLIED.get(given, ()))}
     return ModelView(
         name=model.name,
         kinds=frozenset(kinds),
-        languages=frozenset(model.languages),
-        need_bytes=need,
+        languages=frozenset(model.languages or header.strings("hearth.languages")),
+        need_bytes=need_bytes(header, spec, gpu=gpu),
         sequences=model.sequences,
         pinned=model.pin,
     )

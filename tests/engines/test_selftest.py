@@ -8,17 +8,16 @@ import psutil
 import pytest
 
 from engines import devices, ladder, selftest
-from engines.engine import Loading
+from engines.engine import Loaded, Loading
 from engines.llama import Context, Model
 from engines.process import ProcessEngine
 from engines.selftest import SelfTestError
 from engines.spec import ModelSpec
-from engines.wire import Tested as Saw
 from tests.engines.hearing import EMBEDDED, Hearing
 from tests.engines.native import make_context
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def context(model: Model) -> Context:
     return make_context(model, cells=256, sequences=2)
 
@@ -65,34 +64,26 @@ def test_the_ladder_is_climbed_by_one_worker_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: bool
 ):
     """ENGINE.md 23, 24: a rung that computes something else is not kept; nothing is in memory twice."""
-    compared: list[Saw] = []
-
-    def agrees(seen: Saw, safest: Saw) -> bool:
-        compared.append(seen)
-        return right
-
-    monkeypatch.setattr(ladder, "agrees", agrees)
-    # Where the faster kernels crash the comparison is never reached: a second safe rung stands for them.
-    also_safe = ladder.Rung("cpu", gpu=False, extra_buffers=False)
-    monkeypatch.setattr(ladder, "rungs", lambda **_: [also_safe, ladder.SAFE])
+    monkeypatch.setattr(ladder, "agrees", lambda _seen, _safest: right)
+    # On some machines the faster kernels crash before they are compared: the safe ones stand for them here.
+    monkeypatch.setattr(ladder, "rungs", lambda **_: [ladder.SAFE, ladder.SAFE])
     spec = ModelSpec("m", str(EMBEDDED), rungs_file=str(tmp_path / "rungs.json"))
-    workers: list[int] = []
+    workers: list[tuple[int, ...]] = []
 
     async def scene() -> None:
         hearing = Hearing()
 
         def receive(frame: object) -> None:
             if isinstance(frame, Loading):
-                workers.append(len(psutil.Process().children()))
+                workers.append(tuple(child.pid for child in psutil.Process().children()))
             hearing.receive(frame)
 
         hearing.engine = ProcessEngine(spec, receive, devices.build_name)
         hearing.engine.load()
-        loaded = await hearing.loaded()
-        assert loaded.rung == ladder.recall(spec, devices.build_name()).name
-        assert loaded.rung in ({"cpu", "cpu-safe"} if right else {"cpu-safe"})
+        assert isinstance(await hearing.loaded(), Loaded)
+        assert ladder.recall(spec, devices.build_name()) == ladder.SAFE
         hearing.engine.kill()
 
     asyncio.run(scene())
-    assert set(workers) == {1}
-    assert len(compared) <= 1
+    assert {len(pids) for pids in workers} == {1}
+    assert len(set(workers)) == (2 if right else 3)
