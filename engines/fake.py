@@ -188,7 +188,12 @@ class FakeEngine:
     def _refuse(self, job: Job, prompt_tokens: int) -> None:
         context = self._knobs.context_tokens
         detail = f"the prompt has {prompt_tokens} tokens, the model's context {context}"
-        self._receive(frames.Stopped(job.request_id, Halt.INVALID, detail=detail, too_long=True))
+        timings = Timings(prompt_tokens=prompt_tokens)
+        self._receive(
+            frames.Stopped(
+                job.request_id, Halt.INVALID, timings=timings, detail=detail, too_long=True
+            )
+        )
 
     def _prepare(self, task: _Task) -> None:
         cached = self._cached(task)

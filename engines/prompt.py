@@ -14,6 +14,8 @@ from engines.engine import Chat, Chunk, Fim, Message, Plain, Prompt
 from engines.template import ChatTemplate, ChatTemplateError
 
 NO_TOKEN = -1
+ANSWER_SHARE = 4
+"""One part in so many of the context is kept for the answer, if it asks for that much."""
 CUTS = 4
 """The head of a window that is too long is cut in steps of a quarter, not token by token: a head that moved with
 every key would make every cached prefix useless."""
@@ -61,7 +63,11 @@ class PromptError(Exception):
 
 
 class TooLongError(PromptError):
-    """The prompt and the tokens asked for do not fit the context."""
+    """The prompt leaves no room for an answer. `prompt_tokens` is 0 where it was not even counted."""
+
+    def __init__(self, message: str, prompt_tokens: int = 0) -> None:
+        super().__init__(message)
+        self.prompt_tokens = prompt_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,24 +97,29 @@ class Layouter:
         )
 
     def lay_out(self, prompt: Prompt, tokens_max: int) -> Layout:
-        """Return the tokens of a prompt. PromptError where the model lacks what it takes, or it is too long."""
-        room = self._context - tokens_max
-        match prompt:
-            case Fim():
-                return self._fim(prompt, room)
-            case Plain():
-                tokens = self._whole(prompt.text, special=prompt.special)
-            case Chat():
-                tokens = self._whole(self.render(prompt.messages), special=True)
-        if not (isinstance(prompt, Chat) and tokens[:1] == [self._vocabulary.bos]):
-            tokens = self._bos() + tokens
+        """Return the tokens of a prompt. PromptError where the model lacks what it takes, or it is too long.
+
+        At least a share of the context is kept for the answer, if it asks for that much. More is not: clients ask
+        for more tokens than they expect, and mean "until you are done".
+        """
+        room = self._context - min(tokens_max, self._context // ANSWER_SHARE)
+        healed = ""
+        if isinstance(prompt, Fim):
+            tokens, healed = self._fim(prompt, room)
+        else:
+            tokens = self._whole(prompt)
         if not tokens:
             raise PromptError("the prompt is empty")
         if len(tokens) > room:
             raise TooLongError(
-                f"the prompt has {len(tokens)} tokens and asks for {tokens_max} more; the context is {self._context}"
+                f"the prompt has {len(tokens)} tokens; the context is {self._context} with the answer",
+                len(tokens),
             )
-        return Layout(tuple(tokens))
+        return Layout(tuple(tokens), healed)
+
+    def answer_tokens(self, layout: Layout, tokens_max: int) -> int:
+        """Return how many tokens may follow a layout: those asked for, or what is left of the context."""
+        return min(tokens_max, self._context - len(layout.tokens))
 
     def render(self, messages: Sequence[Message]) -> str:
         """Render a conversation with the model's own template."""
@@ -121,18 +132,22 @@ class Layouter:
         except ChatTemplateError as error:
             raise PromptError(str(error)) from error
 
-    def _whole(self, text: str, *, special: bool) -> list[int]:
+    def _whole(self, prompt: Plain | Chat) -> list[int]:
         """Tokenise a text that must fit as a whole; one that surely does not is not looked at."""
+        text = prompt.text if isinstance(prompt, Plain) else self.render(prompt.messages)
         if len(text) > self._context * TOKEN_CHARS_MAX:
             raise TooLongError(
                 f"the prompt has {len(text)} characters; the context is {self._context} tokens"
             )
-        return self._vocabulary.tokenize(text, special=special)
+        special = not isinstance(prompt, Plain) or prompt.special
+        tokens = self._vocabulary.tokenize(text, special=special)
+        begun = isinstance(prompt, Chat) and tokens[:1] == [self._vocabulary.bos]
+        return tokens if begun else self._bos() + tokens
 
     def _bos(self) -> list[int]:
         return [self._vocabulary.bos] if self._vocabulary.adds_bos else []
 
-    def _fim(self, fim: Fim, room: int) -> Layout:
+    def _fim(self, fim: Fim, room: int) -> tuple[list[int], str]:
         ids = self._vocabulary.fim
         if not ids.usable:
             raise PromptError(
@@ -152,7 +167,7 @@ class Layouter:
                 body = [ids.suffix, *suffix, ids.prefix, *prefix, ids.middle]
             case _:
                 body = [ids.prefix, *prefix, ids.suffix, *suffix, ids.middle]
-        return Layout(tuple(head + body), healed)
+        return head + body, healed
 
     def _windows(
         self, prefix_text: str, suffix_text: str, room: int

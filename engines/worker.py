@@ -22,9 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import msgspec
+
 from engines import ladder, llama, selftest
 from engines.batcher import Batcher, Told
-from engines.engine import Job, Loaded, LoadFailed, Loading, Prepared, Stopped
+from engines.engine import Job, Loaded, LoadFailed, Loading, Prepared, Stopped, Timings
 from engines.gguf import GgufError, Header, read_header
 from engines.prompt import Layout, Layouter, PromptError, TooLongError
 from engines.spec import ModelSpec
@@ -112,8 +114,7 @@ class Worker:
         try:
             layout = resident.layouter.lay_out(job.prompt, job.tokens_max)
         except PromptError as error:
-            too_long = isinstance(error, TooLongError)
-            line.send(Stopped(job.request_id, Halt.INVALID, detail=str(error), too_long=too_long))
+            line.send(_refusal(job, error))
             return
         except Exception as error:  # noqa: BLE001 -- one prompt is no reason to end the others' work
             detail = f"the prompt could not be laid out: {type(error).__name__}"
@@ -121,7 +122,9 @@ class Worker:
             return
         cached = resident.batcher.cached_tokens(layout.tokens)
         line.send(Prepared(job.request_id, len(layout.tokens), cached))
-        self._mail.put(_submit(job, layout, arrived))
+        tokens_max = resident.layouter.answer_tokens(layout, job.tokens_max)
+        shortened = msgspec.structs.replace(job, tokens_max=tokens_max)
+        self._mail.put(_submit(shortened, layout, arrived))
 
     def _step_for_ever(self, batcher: Batcher, line: Line) -> None:
         aboard: tuple[int, ...] = ()
@@ -213,6 +216,14 @@ def _loaded(
         file_bytes=header.file_bytes,
         quantisation=header.quantisation,
         languages=header.strings("hearth.languages"),
+    )
+
+
+def _refusal(job: Job, error: PromptError) -> Stopped:
+    too_long = isinstance(error, TooLongError)
+    timings = Timings(prompt_tokens=error.prompt_tokens if isinstance(error, TooLongError) else 0)
+    return Stopped(
+        job.request_id, Halt.INVALID, timings=timings, detail=str(error), too_long=too_long
     )
 
 

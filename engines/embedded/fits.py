@@ -48,9 +48,9 @@ def _fits_python(prefix: str, text: str, suffix: str) -> bool:
     statement = _statement_at(code, len(before), len(before) + len(text))
     if statement is None:
         return False
-    return statement.is_prose or (
-        _parses(statement.text) and _agrees_with_next(statement, code[statement.end :])
-    )
+    if not statement.is_code:
+        return True
+    return _parses(statement.text) and _agrees_with_next(statement, code[statement.end :])
 
 
 def _since_definition(prefix: str) -> str:
@@ -64,35 +64,30 @@ def _since_definition(prefix: str) -> str:
 class _Statement:
     text: str
     end: int
-    is_prose: bool  # the cursor is within a comment or a string of several lines
+    is_code: bool = (
+        True  # not within a comment or a string of several lines, nor after what is unclear
+    )
 
 
 def _statement_at(code: str, begin: int, end: int) -> _Statement | None:
-    """Return the statement that holds code[begin:end], or None where its brackets do not match."""
-    start, open_brackets = 0, ""
+    """Return the statement that holds code[begin:end], or None where its brackets or quotes do not match."""
+    start, stack = 0, ""
     for kind, at, piece in _pieces(code):
-        is_over = at >= end and kind == "newline" and not open_brackets
-        if is_over:
-            return _Statement(code[start:at], at, is_prose=False)
-        if kind in ("comment", "string", "open") and at <= begin and at + len(piece) >= end:
-            if kind != "string" or "\n" in piece:
-                return _Statement(code[start:at], at, is_prose=at < begin)
-        if kind == "broken" and at + 1 > start:
-            return None if at >= start and _line_end(code, at) >= begin else _unsure(code, end)
-        if kind == "newline" and not open_brackets:
+        is_prose = kind == "comment" or (kind == "string" and "\n" in piece)
+        if at >= end and kind == "newline" and not stack:
+            return _Statement(code[start:at], at)
+        if is_prose and at <= begin and at + len(piece) >= end:
+            return _Statement(code[start:at], at, is_code=at == begin)
+        if kind == "newline" and not stack:
             start = at + 1
-        elif piece in OPENING and kind == "bracket":
-            open_brackets += piece
-        elif kind == "bracket":
-            if not open_brackets or OPENING[CLOSING.index(piece)] != open_brackets[-1]:
-                return None if _line_end(code, at) >= begin else _unsure(code, end)
-            open_brackets = open_brackets[:-1]
+        elif kind == "bracket" and piece in OPENING:
+            stack += piece
+        elif kind == "bracket" and stack and OPENING[CLOSING.index(piece)] == stack[-1]:
+            stack = stack[:-1]
+        elif kind in ("bracket", "open", "broken"):
+            is_above = _line_end(code, at) < begin  # then it is not the text's fault
+            return _Statement("", end, is_code=False) if is_above else None
     return None
-
-
-def _unsure(code: str, end: int) -> _Statement:
-    """Say that what went before the cursor was not understood, and so nothing is held against it."""
-    return _Statement(code[:0], end, is_prose=True)
 
 
 def _pieces(code: str) -> Iterator[tuple[str, int, str]]:
@@ -106,13 +101,14 @@ def _line_end(code: str, at: int) -> int:
 
 
 def _parses(statement: str) -> bool:
-    stripped = statement.strip()
-    source = stripped
-    word = re.match(r"\w*", stripped)
-    if stripped.endswith(":") or (stripped.startswith("@")):
-        source += "\n  pass" if stripped.endswith(":") else "\ndef f(): pass"
-    if word:
-        source = _BLOCK_OF.get(word.group(), "") + source
+    source = statement.strip()
+    first_word = re.match(r"\w*", source)
+    if source.endswith(":"):
+        source += "\n  pass"
+    elif source.startswith("@"):
+        source += "\ndef f(): pass"
+    if first_word:
+        source = _BLOCK_OF.get(first_word.group(), "") + source
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

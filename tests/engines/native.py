@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from engines.batcher import Batcher, Told
 from engines.engine import Emitted, Job, Plain, Stepped, Stopped
 from engines.llama import Context, Model
@@ -90,6 +92,8 @@ class Bench:
 
     def submit(self, job: Job) -> None:
         layout = self.layouter.lay_out(job.prompt, job.tokens_max)
+        tokens_max = self.layouter.answer_tokens(layout, job.tokens_max)
+        job = msgspec.structs.replace(job, tokens_max=tokens_max)
         self.batcher.submit(job, layout, self.clock())
 
     def step(self) -> list[Told]:

@@ -109,6 +109,7 @@ def test_the_small_header_is_a_good_one(tmp_path: Path):
     assert "tokens" not in header.fields
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(4, 260), st.integers(0, 255)), min_size=1, max_size=6))
 def test_a_damaged_header_raises_nothing_but_its_own_error(tmp_path: Path, edits):

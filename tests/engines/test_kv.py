@@ -1,5 +1,6 @@
 """The ledger of the cache (ENGINE.md 5), and the seat that a prompt gets."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -54,7 +55,7 @@ class Cache(RuleBasedStateMachine):
             assert self.ledger.freed_by(sequence) == owners.count(1)
 
 
-TestLedger = Cache.TestCase
+TestLedger = pytest.mark.slow(Cache.TestCase)
 TestLedger.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 
 

@@ -167,13 +167,15 @@ def test_the_prompt_that_is_being_laid_out_may_be_to_blame_too(rungs_file):
 PARENT = """
 import asyncio, sys
 from engines import devices
-from engines.engine import Job, Loaded, Plain, Sampling, Stepped
+from engines.engine import Job, Loaded, Loading, Plain, Sampling, Stepped
 from engines.process import ProcessEngine
 from engines.spec import ModelSpec
 
 async def main():
-    loaded, stepped = asyncio.Event(), asyncio.Event()
+    loading, loaded, stepped = asyncio.Event(), asyncio.Event(), asyncio.Event()
     def receive(frame):
+        if isinstance(frame, Loading):
+            loading.set()
         if isinstance(frame, Loaded):
             loaded.set()
         if isinstance(frame, Stepped):
@@ -181,7 +183,7 @@ async def main():
     spec = ModelSpec("m", sys.argv[1], rungs_file=sys.argv[2])
     engine = ProcessEngine(spec, receive, devices.build_name)
     engine.load()
-    await loaded.wait()
+    await (loading if sys.argv[3] == "loading" else loaded).wait()
     if sys.argv[3] == "busy":
         engine.submit(Job(1, Plain("a = 1\\n"), 900, Sampling(ignore_eos=True)))
         await stepped.wait()
@@ -193,7 +195,7 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits on a pidfd")
-@pytest.mark.parametrize("state", ["idle", "busy"])
+@pytest.mark.parametrize("state", ["loading", "idle", "busy"])
 def test_a_worker_ends_when_its_daemon_was_killed(rungs_file, state: str):
     """ENGINE.md 1: the worker exits when the socket closes; no orphans, no later than 2 s."""
     root = Path(__file__).parents[2]

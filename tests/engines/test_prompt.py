@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from engines.engine import Chat, Chunk, Fim, Message, Plain
 from engines.prompt import (
+    ANSWER_SHARE,
     NO_TOKEN,
     TOKEN_CHARS_MAX,
     FimTokens,
@@ -109,6 +110,7 @@ def test_the_head_of_a_cut_window_stands_still_while_one_types():
     assert max(sizes) <= 248
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, 5000), st.integers(0, 3000), st.integers(40, 400), st.integers(0, 20),
     st.lists(st.integers(0, 300), max_size=4), st.sampled_from(["psm", "spm", "spm-glued"]),
@@ -121,25 +123,32 @@ def test_a_layout_and_its_answer_always_fit_the_context(
     vocabulary = Letters(adds_bos=bos, separator=SEP if marked else NO_TOKEN)
     fim = Fim("p" * prefix, "s" * suffix, tuple(Chunk("c" * n, "f.py") for n in chunks))
     layout = lay_out(fim, tokens_max, context, fim_order=order, vocabulary=vocabulary)
-    assert len(layout.tokens) + tokens_max <= context
+    assert len(layout.tokens) + min(tokens_max, context // ANSWER_SHARE) <= context
     assert layout.tokens.count(SUF) == layout.tokens.count(MID) == 1
 
 
 def test_a_prompt_exactly_at_the_limit_is_let_in_and_one_more_is_not():
     assert len(lay_out(Plain("x" * 248)).tokens) == 248
-    with pytest.raises(TooLongError, match="249 tokens and asks for 8 more; the context is 256"):
+    with pytest.raises(TooLongError, match="249 tokens; the context is 256"):
         lay_out(Plain("x" * 249))
     with pytest.raises(TooLongError):
         lay_out(Plain("x" * 248), vocabulary=Letters(adds_bos=True))
 
 
+def test_an_answer_gets_what_is_left_and_at_least_a_share():
+    """A client that asks for 4,096 tokens of a context of 256 means: until you are done."""
+    layouter = Layouter(Letters(), context=256)
+    short = layouter.lay_out(Plain("x" * 100), 10**9)
+    assert layouter.answer_tokens(short, 10**9) == 156
+    assert layouter.answer_tokens(short, 8) == 8
+    with pytest.raises(TooLongError) as raised:
+        layouter.lay_out(Plain("x" * 193), 10**9)
+    assert raised.value.prompt_tokens == 193
+
+
 def test_a_context_without_room_is_too_long_not_an_error_of_ours():
     with pytest.raises(TooLongError):
-        lay_out(Fim("a", "b"), tokens_max=250)
-    with pytest.raises(TooLongError):
-        lay_out(Fim("a", "b"), tokens_max=10**9)
-    with pytest.raises(TooLongError):
-        lay_out(Plain("a"), tokens_max=10**9)
+        lay_out(Fim("a", "b"), tokens_max=8, context=16)
 
 
 def test_what_surely_does_not_fit_is_not_tokenised():

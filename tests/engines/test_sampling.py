@@ -125,6 +125,7 @@ HARSH = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @given(
     temperature=HARSH, top_p=HARSH, min_p=HARSH, repeat_penalty=HARSH, frequency_penalty=HARSH,

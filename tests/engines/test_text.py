@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,6 +82,7 @@ TEXTS = st.text(st.sampled_from("ab\n ☃é"), max_size=30)
 STOPS = st.lists(st.text(st.sampled_from("ab\n☃"), min_size=1, max_size=4), max_size=3)
 
 
+@pytest.mark.slow
 @given(st.data(), TEXTS, STOPS)
 def test_the_cut_of_the_tokens_changes_nothing(data, text: str, stops: list[str]):
     """However the text is cut into tokens, what leaves is the text up to the first stop string."""
@@ -92,6 +94,7 @@ def test_the_cut_of_the_tokens_changes_nothing(data, text: str, stops: list[str]
     assert (stream.stopped_by is not None) == any(stop in text for stop in stops)
 
 
+@pytest.mark.slow
 @given(st.data(), TEXTS, STOPS, st.sampled_from(["", " ", "    "]))
 def test_a_replay_goes_on_exactly_where_the_first_worker_stopped(data, text, stops, healed):
     """ENGINE.md 19, 22: the second worker is given the tokens that were sent, and repeats and loses nothing."""

@@ -8,10 +8,9 @@ import argparse
 from pathlib import Path
 
 import gguf
+import model as models
 import torch
 from torch import Tensor
-
-import model as models
 
 
 def weights_of_gguf(path: Path, shape: models.Shape) -> dict[str, Tensor]:

@@ -1,7 +1,6 @@
 """Measure look-up, model and both on the same items: exact match, what the gate shows, whether the file still parses.
 
-PYTHONPATH=. python engines/embedded/train/evaluate.py cut --corpus corpus.jsonl --out items.json
-PYTHONPATH=. python engines/embedded/train/evaluate.py score --model hearth-tiny-q8_0.gguf --items items.json
+`cut` makes a set of items from a corpus; `score` asks both witnesses at each. README.md has the commands.
 """
 
 import argparse
@@ -30,27 +29,34 @@ class Answers:
     drafted: gate.Drafted
 
     def naive(self) -> str:
+        """Answer as the plain look-up that everything is compared with."""
         return longest_match(self.item.prefix, self.item.suffix)
 
     def looked_up(self) -> str:
+        """Answer from the file, however unsure."""
         return self.found.text if self.found else ""
 
     def written(self) -> str:
+        """Answer with the model, however unsure."""
         return self.drafted.text
 
     def both(self) -> str:
+        """Answer with the better of the two, however unsure."""
         best = gate.best_of(*self._fitting())
         return best.text if best else ""
 
     def shown_looked_up(self) -> str:
+        """Show what is shown where no model serves."""
         found, _ = self._fitting()
         return found.text if found and found.confidence >= lookup.SHOWN_ABOVE else ""
 
     def shown_written(self) -> str:
+        """Show what would be shown without a look-up."""
         _, drafted = self._fitting()
         return drafted.text if drafted and gate.model_log_odds(drafted) >= 0 else ""
 
     def shown_both(self) -> str:
+        """Show what the gate lets through."""
         chosen = gate.choose(*self._fitting())
         return chosen.text if chosen else ""
 

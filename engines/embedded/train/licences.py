@@ -28,9 +28,11 @@ class Distribution:
 
     @property
     def is_permissive(self) -> bool:
+        """Whether all that it names is permissive."""
         return bool(PERMITTED.search(self.licence)) and not OTHER.search(self.licence)
 
     def is_named_in(self, names: set[str]) -> bool:
+        """Whether its own name, or what it is imported by, is one of `names`."""
         own = {self.name, *(top.stem for top in self.tops)}
         return any(name.lower().replace("-", "_") in names for name in own)
 

@@ -31,6 +31,7 @@ class Shape:
 
     @property
     def head_width(self) -> int:
+        """The width of one head."""
         return self.d // self.h
 
 
@@ -43,6 +44,7 @@ class RmsNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scale."""
         return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.eps)
 
 
@@ -61,6 +63,7 @@ class Block(nn.Module):
         self.dn = nn.Linear(shape.ff, shape.d, bias=False)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Attend, then think."""
         x = x + self.o(self._attend(self.n1(x), cos, sin))
         gate, up = self.gu(self.n2(x)).chunk(2, -1)
         return x + self.dn(F.silu(gate) * up)
@@ -96,6 +99,7 @@ class Model(nn.Module):
         self.register_buffer("sin", torch.cat((angles.sin(),) * 2, -1), persistent=False)
 
     def forward(self, ids: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return the logits after each token."""
         n_tokens = ids.shape[1]
         x = self.emb(ids).to(dtype)
         cos, sin = self.cos[:n_tokens].to(dtype), self.sin[:n_tokens].to(dtype)

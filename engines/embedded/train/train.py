@@ -62,6 +62,7 @@ class Optimisers:
         )
 
     def step(self, factor: float) -> None:
+        """Take one step at this share of the full rate, and forget the gradients."""
         for optimiser in self._both:
             for group in optimiser.param_groups:
                 group["lr"] = self._rate * factor
@@ -69,9 +70,11 @@ class Optimisers:
             optimiser.zero_grad(set_to_none=True)
 
     def state(self) -> list[dict[str, object]]:
+        """Return what a checkpoint keeps of them."""
         return [optimiser.state_dict() for optimiser in self._both]
 
     def restore(self, state: list[dict[str, object]]) -> None:
+        """Go on where `state` was taken."""
         for optimiser, saved in zip(self._both, state, strict=True):
             optimiser.load_state_dict(saved)
 
@@ -100,6 +103,7 @@ class Run:
         self.loss = torch.compile(self._weighted_loss)
 
     def go(self) -> None:
+        """Train until the time is up; the first process reports and saves."""
         started = reported = saved = time.monotonic()
         losses: list[float] = []
         done, first_step, first_tokens = 0.0, self.step, self.tokens
