@@ -28,7 +28,12 @@ CLOSING: Final = ")]}"
 _PIECE: Final = re.compile(r"[^\W\d]\w*|\d+|[^\w\s]|\s+")
 
 SHOWN_ABOVE: Final = 0.5
+"""On 1,200 held-out places in Python 21 % of the look-ups are surer than this, and 75 % of those are exactly
+right. In five languages that nothing was fitted to (C headers, Perl, shell, Lua, JavaScript; 600 places each) it is
+12 to 17 % of the look-ups, and 61 to 77 % of those."""
 
+# Fitted by `embedded/train/calibrate.py` to 10,000 places in files of the training corpus, half of them between words
+# and half anywhere in a line; the names are those of `_describe`, logarithms are to base 2.
 BIAS: Final = -3.855
 WEIGHTS: Final = {
     "log_matched": 0.416,

@@ -46,14 +46,14 @@ class Scale:
     of_model: float
 
 
-MODEL_BIAS: Final = 0.93
-MODEL_SUMMED: Final = 0.44
-MODEL_MEAN: Final = 0.91
-MODEL_LENGTH: Final = -0.20
+MODEL_BIAS: Final = 0.88
+MODEL_SUMMED: Final = 0.51
+MODEL_MEAN: Final = 0.56
+MODEL_LENGTH: Final = -0.16
 
-BOTH_AGREE: Final = Scale(1.01, 0.30, 0.52)
-LOOKUP_ALONE: Final = Scale(-0.42, 0.83, -0.01)
-MODEL_ALONE: Final = Scale(-1.35, -0.22, 0.76)
+BOTH_AGREE: Final = Scale(1.29, 0.22, 0.68)
+LOOKUP_ALONE: Final = Scale(-0.12, 0.66, 0.02)
+MODEL_ALONE: Final = Scale(-1.68, -0.20, 0.62)
 NOTHING_FOUND: Final = -5.0  # the log-odds of a look-up that came back empty
 
 

@@ -1,102 +1,36 @@
-"""The life and death of a worker process: whatever happens to it, it ends in one frame and leaves nothing behind."""
+"""The life and death of a worker process: whatever happens to it, it ends in one frame (ENGINE.md 22)."""
 
-import asyncio
 import os
+import random
 import select
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from engines import devices, ladder
-from engines.child import Child
 from engines.engine import (
     Died,
     Emitted,
-    Frame,
     Job,
     Loaded,
-    LoadFailed,
-    Loading,
     Plain,
-    Prepared,
     Sampling,
     Stopped,
-    Unloaded,
 )
-from engines.process import ProcessEngine
-from engines.spec import ModelSpec
 from engines.wire import FRAME_BYTES_MAX
 from policies.messages import Halt
-from tests.engines.hearing import EMBEDDED, Hearing, embedded_engine, running
+from tests.engines.hearing import EMBEDDED, Hearing
+from tests.engines.lives import is_over, play
 
 pytestmark = pytest.mark.slow
 
-ENDS = Loaded | LoadFailed | Died | Unloaded
 GONE_S_MAX = 2.0
 LONG = Sampling(ignore_eos=True)
-
-
-def play(rungs_file: Path, scene, **spec: object) -> None:
-    """Run a scene with a loaded engine."""
-
-    async def run() -> None:
-        async with running(embedded_engine, rungs_file, **spec) as hearing:
-            await scene(hearing)
-
-    asyncio.run(run())
-
-
-def play_load(
-    rungs_file: Path, scene, *, build: Callable[[], str] = devices.build_name, **spec: object
-) -> None:
-    """Run a scene with an engine that has not been told to load."""
-
-    async def run() -> None:
-        hearing = Hearing()
-        given = {"name": "m", "path": str(EMBEDDED), "rungs_file": str(rungs_file), **spec}
-        hearing.engine = ProcessEngine(ModelSpec(**given), hearing.receive, build)
-        try:
-            await scene(hearing)
-        finally:
-            hearing.engine.kill()
-
-    asyncio.run(run())
-
-
-class OopsError(Exception):
-    """A mistake of the daemon's."""
-
-    def __str__(self) -> str:
-        return "the listener failed"
-
-
-def around_spawn(
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    amid: Callable[[], None] = lambda: None,
-    after: Callable[[Child], object] = lambda _child: None,
-) -> None:
-    """Act while a worker is being started, or when it runs and its engine does not know it yet."""
-    spawn = Child.spawn
-
-    async def spawn_and_act(model: str) -> Child:
-        asyncio.get_running_loop().call_soon(amid)
-        child = await spawn(model)
-        after(child)
-        return child
-
-    monkeypatch.setattr(Child, "spawn", spawn_and_act)
-
-
-def is_over(frame: Frame) -> bool:
-    return isinstance(frame, ENDS)
 
 
 def exited(pid: int, seconds: float) -> bool:
@@ -224,201 +158,6 @@ def test_a_worker_that_was_told_nothing_ends_with_its_socket_too():
             assert worker.wait() == 0
 
 
-# --- loads that fail -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("cut", "cut short"),
-        ("text", "is not a GGUF model"),
-        ("missing", "No such file"),
-        ("junk", "GGUF"),
-    ],
-)
-def test_a_file_that_is_no_model_fails_in_words(rungs_file, tmp_path: Path, name: str, words: str):
-    path = tmp_path / f"{name}.gguf"
-    data = {
-        "cut": EMBEDDED.read_bytes()[:3_000_000],
-        "text": b"# A model card\n",
-        "junk": b"GGUF\3\0\0\0" + bytes(range(256)) * 8,
-    }
-    if name in data:
-        path.write_bytes(data[name])
-
-    async def scene(hearing: Hearing) -> None:
-        hearing.engine.load()
-        failed = await hearing.until(is_over)
-        assert isinstance(failed, LoadFailed)
-        assert words in failed.detail or "damaged" in failed.detail
-        assert hearing.engine.pid is None
-
-    play_load(rungs_file, scene, path=str(path))
-
-
-def test_what_nobody_expects_ends_a_load_in_words(rungs_file):
-    """An exception in the task that loads would be heard by nobody."""
-
-    def build() -> str:
-        raise RuntimeError("no build here")
-
-    async def scene(hearing: Hearing) -> None:
-        hearing.engine.load()
-        assert await hearing.until(is_over) == LoadFailed("RuntimeError: no build here")
-
-    play_load(rungs_file, scene, build=build)
-
-
-def test_what_nobody_expects_ends_a_life_in_words(rungs_file):
-    """A listener that fails must not leave a worker that nobody owns."""
-
-    async def scene(hearing: Hearing) -> None:
-        pid, receive = hearing.engine.pid, hearing.engine._receive
-
-        def fail(frame: Frame) -> None:
-            if isinstance(frame, Prepared):
-                raise OopsError
-            receive(frame)
-
-        hearing.engine._receive = fail
-        hearing.engine.submit(Job(1, Plain("x"), 3))
-        died = await hearing.until(lambda f: isinstance(f, Died))
-        assert died.detail == "OopsError: the listener failed"
-        assert not psutil.pid_exists(pid)
-
-    play(rungs_file, scene)
-
-
-def test_a_worker_killed_on_the_remembered_rung_is_no_failed_load(rungs_file, tmp_path: Path):
-    """ENGINE.md 23: the rung is forgotten, the ladder climbed, and another remembered."""
-    build = devices.build_name()
-    own = tmp_path / "rungs.json"
-    spec = ModelSpec("m", str(EMBEDDED), rungs_file=str(own))
-    ladder.remember(spec, build, ladder.SAFE)
-
-    async def scene(hearing: Hearing) -> None:
-        hearing.engine.load()
-        await hearing.until(lambda f: isinstance(f, Loading))
-        os.kill(hearing.engine.pid, signal.SIGKILL)
-        assert isinstance(await hearing.until(is_over), Loaded)
-        assert ladder.recall(spec, build) is not None
-
-    play_load(own, scene)
-
-
-def test_a_worker_that_always_dies_is_a_failed_load(rungs_file, tmp_path: Path):
-    async def scene(hearing: Hearing) -> None:
-        receive = hearing.engine._receive
-
-        def kill(frame: Frame) -> None:
-            receive(frame)
-            if isinstance(frame, Loading) and hearing.engine.pid:
-                os.kill(hearing.engine.pid, signal.SIGKILL)
-
-        hearing.engine._receive = kill
-        hearing.engine.load()
-        failed = await hearing.until(is_over)
-        assert isinstance(failed, LoadFailed)
-        assert "SIGKILL" in failed.detail
-
-    play_load(tmp_path / "rungs.json", scene)
-
-
-# --- unloading -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("moment", ["at once", "spawned", "loading", "second rung"])
-def test_an_unload_amid_a_load_ends_it_once_and_forgets_nothing(
-    tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
-):
-    """ENGINE.md 26: `Unloaded` follows when the process has exited; the rung had nothing to do with it."""
-    build = devices.build_name()
-    own = tmp_path / "rungs.json"
-    spec = ModelSpec("m", str(EMBEDDED), rungs_file=str(own))
-    if moment != "second rung":
-        ladder.remember(spec, build, ladder.SAFE)
-    rungs: list[str] = []
-    pids: set[int] = set()
-
-    async def scene(hearing: Hearing) -> None:
-        receive = hearing.engine._receive
-
-        def watch(frame: Frame) -> None:
-            receive(frame)
-            if isinstance(frame, Loading):
-                pids.add(hearing.engine.pid)
-                if frame.rung not in rungs:
-                    rungs.append(frame.rung)
-                    if moment == "loading" or len(rungs) == 2:
-                        hearing.engine.unload()
-
-        def unload(child: Child) -> None:
-            pids.add(child.pid)
-            hearing.engine.unload()
-
-        if moment == "spawned":
-            around_spawn(monkeypatch, after=unload)
-        hearing.engine._receive = watch
-        hearing.engine.load()
-        if moment == "at once":
-            hearing.engine.unload()
-        ended = await hearing.until(is_over)
-        assert isinstance(ended, Unloaded)
-        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
-        assert sum(isinstance(f, ENDS) for f in hearing.frames) == 1
-        assert not any(psutil.pid_exists(pid) for pid in pids)
-        assert ladder.recall(spec, build) == (None if moment == "second rung" else ladder.SAFE)
-
-    play_load(own, scene)
-
-
-def test_unloading_what_is_not_loaded_is_answered(rungs_file):
-    async def scene(hearing: Hearing) -> None:
-        hearing.engine.unload()
-        assert await hearing.until(is_over) == Unloaded()
-
-    play_load(rungs_file, scene)
-
-
-ENDINGS = ("unload", "kill", "kill at once", "kill amid spawning", "kill when spawned")
-
-
-def test_nothing_is_left_of_a_worker(rungs_file, monkeypatch: pytest.MonkeyPatch):
-    """No descriptor, process, task or file, whether it was unloaded, killed, or killed while it started."""
-    me = psutil.Process()
-
-    async def scene() -> None:
-        for end in ENDINGS:
-            hearing = Hearing()
-            hearing.engine = embedded_engine(hearing.receive, rungs_file)
-            kill = hearing.engine.kill
-            if end == "kill amid spawning":
-                around_spawn(monkeypatch, amid=kill)
-            if end == "kill when spawned":
-                soon = asyncio.get_running_loop().call_soon
-                around_spawn(monkeypatch, after=lambda _child, soon=soon, kill=kill: soon(kill))
-            hearing.engine.load()
-            if end in {"unload", "kill"}:
-                await hearing.loaded()
-            at = len(hearing.frames)
-            if end == "unload":
-                hearing.engine.unload()
-                await hearing.until(lambda f: isinstance(f, Unloaded))
-            elif end in {"kill", "kill at once"}:
-                kill()
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            await asyncio.gather(*others, return_exceptions=True)
-            assert me.children() == [], end
-            if end != "unload":
-                assert len(hearing.frames) == at, "no frame follows a kill"
-            monkeypatch.undo()
-
-    asyncio.run(scene())
-    before = me.num_fds()
-    asyncio.run(scene())
-    assert me.num_fds() == before
-
-
 # --- jobs ----------------------------------------------------------------------------------------
 
 
@@ -455,6 +194,28 @@ def test_a_prompt_is_prepared_while_a_step_runs(rungs_file):
         ]
         assert shared
         assert all(isinstance(e, Emitted) for f in shared for e in f.emitted)
+
+    play(rungs_file, scene)
+
+
+def test_every_job_ends_once_whatever_order_intake_and_steps_are_in(rungs_file):
+    """A `Withdraw` may find its job unread, laid out, waiting, running or over; a number may come again."""
+    chance = random.Random(11)
+
+    async def scene(hearing: Hearing) -> None:
+        for number in range(1, 61):
+            text = "x = 1\n" * chance.randrange(1, 60)
+            hearing.engine.submit(Job(number, Plain(text), chance.randrange(12), LONG))
+            if chance.random() < 0.6:
+                hearing.engine.stop(chance.randrange(max(1, number - 4), number + 1))
+            if chance.random() < 0.3:
+                await hearing.stopped(chance.randrange(1, number + 1))
+        ends = [await hearing.stopped(number) for number in range(1, 61)]
+        assert {end.halt for end in ends} == {Halt.DONE, Halt.STOPPED}
+        hearing.engine.submit(Job(5, Plain("again"), 1))
+        await hearing.until(lambda f: isinstance(f, Stopped), start=len(hearing.frames))
+        stops = [f.request_id for f in hearing.frames if isinstance(f, Stopped)]
+        assert sorted(stops) == sorted([*range(1, 61), 5])
 
     play(rungs_file, scene)
 

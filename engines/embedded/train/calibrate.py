@@ -47,15 +47,14 @@ def fit_lookup(items: list[Item]) -> dict[str, float]:
 
 def fit_model(answers: list[Answers]) -> dict[str, float]:
     """Return the constants of `gate.model_log_odds`."""
-    rows = [
-        (
-            max(a.drafted.summed_logprob, -30.0),
-            max(a.drafted.mean_logprob, -5.0),
-            math.log2(1 + len(a.drafted.text.strip())),
-        )
-        for a in answers
-    ]
-    right = [a.drafted.text == a.item.middle.rstrip() for a in answers]
+    rows, right = [], []
+    for answer in answers:
+        _, drafted = answer.fitting()
+        if drafted and drafted.text.strip():
+            length = math.log2(1 + len(drafted.text.strip()))
+            bounded = max(drafted.summed_logprob, -30.0), max(drafted.mean_logprob, -5.0)
+            rows.append((*bounded, length))
+            right.append(drafted.text == answer.item.middle.rstrip())
     names = ["MODEL_SUMMED", "MODEL_MEAN", "MODEL_LENGTH", "MODEL_BIAS"]
     return dict(zip(names, fit(np.array(rows), np.array(right, float)).tolist(), strict=True))
 
@@ -64,8 +63,10 @@ def fit_scales(answers: list[Answers]) -> dict[str, list[float]]:
     """Return the three scales of the gate: both agree, look-up alone, model alone."""
     cases: dict[str, list[tuple[float, float, bool]]] = {}
     for answer in answers:
-        truth, drafted, found = answer.item.middle.rstrip(), answer.drafted, answer.found
-        model = gate.model_log_odds(drafted)
+        found, drafted = answer.fitting()
+        if not drafted or not drafted.text.strip():
+            continue
+        truth, model = answer.item.middle.rstrip(), gate.model_log_odds(drafted)
         odds = gate.log_odds(found.confidence) if found else gate.NOTHING_FOUND
         if found and found.text == drafted.text:
             cases.setdefault("BOTH_AGREE", []).append((odds, model, drafted.text == truth))

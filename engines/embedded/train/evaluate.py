@@ -1,6 +1,6 @@
 """Measure look-up, model and both on the same items: exact match, what the gate shows, whether the file still parses.
 
-`cut` makes a set of items from a corpus; `score` asks both witnesses at each. README.md has the commands.
+`cut` makes sets of items from a corpus; `score` asks both witnesses at each. README.md has the commands.
 """
 
 import argparse
@@ -13,11 +13,13 @@ from pathlib import Path
 
 import numpy as np
 from answers import Answerer
-from items import Item, make_items, read_items, write_items
+from items import Item, anywhere, make_items, read_items, write_items
 
 from engines import lookup
 from engines.embedded import gate
 from engines.lookup import Found, look_up
+
+SEED = 13
 
 
 @dataclass(frozen=True)
@@ -42,25 +44,26 @@ class Answers:
 
     def both(self) -> str:
         """Answer with the better of the two, however unsure."""
-        best = gate.best_of(*self._fitting())
+        best = gate.best_of(*self.fitting())
         return best.text if best else ""
 
     def shown_looked_up(self) -> str:
         """Show what is shown where no model serves."""
-        found, _ = self._fitting()
+        found, _ = self.fitting()
         return found.text if found and found.confidence >= lookup.SHOWN_ABOVE else ""
 
     def shown_written(self) -> str:
         """Show what would be shown without a look-up."""
-        _, drafted = self._fitting()
+        _, drafted = self.fitting()
         return drafted.text if drafted and gate.model_log_odds(drafted) >= 0 else ""
 
     def shown_both(self) -> str:
         """Show what the gate lets through."""
-        chosen = gate.choose(*self._fitting())
+        chosen = gate.choose(*self.fitting())
         return chosen.text if chosen else ""
 
-    def _fitting(self) -> tuple[Found | None, gate.Drafted | None]:
+    def fitting(self) -> tuple[Found | None, gate.Drafted | None]:
+        """Return what is left of the two when misfits are dropped."""
         return gate.keep_fitting(
             self.found,
             self.drafted,
@@ -146,13 +149,12 @@ def answer_all(model: Path, items: list[Item]) -> list[Answers]:
 def _cut(options: argparse.Namespace) -> None:
     with options.corpus.open(encoding="utf-8") as lines:
         records = [json.loads(line) for line in lines]
-    held = [record for record in records if record["split"] == "held"]
-    sets = {
-        group: make_items(
-            [(r["path"], r["text"]) for r in held if r["group"] == group], options.n, 13
-        )
-        for group in ("stdlib", "package")
-    }
+    sets = {}
+    for group in ("stdlib", "package"):
+        chosen = [r for r in records if r["split"] == options.split and r["group"] == group]
+        files = [(f"{r['pkg']}/{r['path']}", r["text"]) for r in chosen]
+        sets[group] = make_items(files, options.n, SEED)
+        sets[f"{group}, anywhere"] = make_items(files, options.n, SEED, anywhere)
     write_items(options.out, sets)
 
 
@@ -168,6 +170,7 @@ def main() -> None:
     cut = verbs.add_parser("cut")
     cut.add_argument("--corpus", type=Path, required=True)
     cut.add_argument("--out", type=Path, required=True)
+    cut.add_argument("--split", choices=("train", "held"), default="held")
     cut.add_argument("--n", type=int, default=400)
     cut.set_defaults(run=_cut)
     scoring = verbs.add_parser("score")

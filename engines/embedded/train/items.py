@@ -3,6 +3,7 @@
 import io
 import json
 import tokenize
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -39,7 +40,24 @@ def write_items(path: Path, sets: dict[str, list[Item]]) -> None:
     path.write_text(json.dumps(rows), "utf-8")
 
 
-def make_items(files: list[tuple[str, str]], n_items: int, seed: int) -> list[Item]:
+def between_words(line: str) -> list[int]:
+    """Return where a cursor may stand before a word or sign, at least two characters from the end."""
+    pieces = [match for match in PIECE.finditer(line) if match.group().strip()]
+    starts = [match.start() for match in pieces if match.start() > _indent(line)]
+    return [start for start in starts if len(line) - start >= 2]
+
+
+def anywhere(line: str) -> list[int]:
+    """Return where a cursor stands while the line is typed, within words and at its end too."""
+    return list(range(_indent(line) + 1, len(line) + 1))
+
+
+def make_items(
+    files: list[tuple[str, str]],
+    n_items: int,
+    seed: int,
+    places: Callable[[str], list[int]] = between_words,
+) -> list[Item]:
     """Cut items from (path, text) pairs, files weighted by their lines of code."""
     random = Random(seed)
     usable = [(path, text, _code_lines(text)) for path, text in files]
@@ -51,16 +69,15 @@ def make_items(files: list[tuple[str, str]], n_items: int, seed: int) -> list[It
         number = random.choice(numbers)
         lines = text.split("\n")
         line = lines[number]
-        indent = len(line) - len(line.lstrip())
-        places = [
-            m.start() for m in PIECE.finditer(line) if m.start() > indent and m.group().strip()
-        ]
-        places = [place for place in places if len(line) - place >= 2]
-        if places:
+        if candidates := places(line):
             start = sum(len(earlier) + 1 for earlier in lines[:number])
-            begin, end = start + random.choice(places), start + len(line)
+            begin, end = start + random.choice(candidates), start + len(line)
             items.append(Item(path, text[:begin], text[end:], text[begin:end]))
     return items
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _code_lines(text: str) -> list[int]:

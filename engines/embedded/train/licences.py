@@ -50,7 +50,7 @@ def _read(site: Path, info: Path, metadata: str) -> Distribution:
     fields = Parser().parsestr(metadata, headersonly=True)
     named = [fields.get("License-Expression") or "", fields.get("License") or ""]
     named += [c for c in fields.get_all("Classifier", []) if c.startswith("License")]
-    licence = " | ".join(
+    licence = ", ".join(
         text.replace("License :: OSI Approved :: ", "")
         for text in named
         if text not in ("", "UNKNOWN")
