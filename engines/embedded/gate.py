@@ -46,14 +46,14 @@ class Scale:
     of_model: float
 
 
-MODEL_BIAS: Final = 0.88
-MODEL_SUMMED: Final = 0.51
-MODEL_MEAN: Final = 0.56
-MODEL_LENGTH: Final = -0.16
+MODEL_BIAS: Final = 1.83
+MODEL_SUMMED: Final = 0.96
+MODEL_MEAN: Final = 0.54
+MODEL_LENGTH: Final = -0.19
 
-BOTH_AGREE: Final = Scale(1.29, 0.22, 0.68)
-LOOKUP_ALONE: Final = Scale(-0.12, 0.66, 0.02)
-MODEL_ALONE: Final = Scale(-1.68, -0.20, 0.62)
+BOTH_AGREE: Final = Scale(1.08, 0.34, 0.61)
+LOOKUP_ALONE: Final = Scale(-0.06, 0.69, 0.04)
+MODEL_ALONE: Final = Scale(-1.42, -0.23, 0.78)
 NOTHING_FOUND: Final = -5.0  # the log-odds of a look-up that came back empty
 
 

@@ -31,12 +31,24 @@ GUESS = Found("other", 3, 0.1, "file")
 
 EASY = [
     ("class Person:\n    def __init__(self, name, age):\n        self.name =", "\n", "name"),
-    ("import os\n\n\ndef load(path):\n    return os.path.join(", "\n", "path"),
     ("def read_text(path):\n    with open(path) as", ":\n        return f.read()\n", "f"),
     ("try:\n    import shelf\nexcept", "\n    shelf = None\n", "ImportError:"),
-    ("def count(words):\n    counts = {}\n    for word in", "\n    return counts\n", "words:"),
-    ("def test_sum():\n    result = total([1, 2])\n    assert", "\n\n\n", "result"),
     ("if __name__ ==", "\n    main()\n", '"__main__":'),
+    (
+        "def main():\n    parser = argparse.",
+        "\n    args = parser.parse_args()\n",
+        "ArgumentParser(",
+    ),
+    ("def push(self, item):\n        self.items.", "\n", "append(item)"),
+    ("    if not isinstance(value, str):\n        raise", "\n    return value\n", "TypeError("),
+    ("def add(left, right):\n    return left +", "\n", "right"),
+    ("for index, name in", "\n    print(index, name)\n", "enumerate("),
+    (
+        "def __init__(self, height, width):\n        self.height = height\n        self.width =",
+        "\n",
+        "width",
+    ),
+    ("while True:\n    line = handle.readline()\n    if not", "\n        break\n", "line"),
 ]
 """Prefix, suffix, and what the answer begins with: written for this test."""
 
@@ -66,10 +78,10 @@ def answer(model: llama.Model, context: llama.Context, prefix: str, suffix: str)
         assert context.decode(entries) == llama.DECODED
         position += len(tokens)
         tokens = [int(context.logits(last).argmax())]
-        if tokens[0] in model.end_tokens or b"\n" in model.piece(tokens[0]):
-            break
         written += model.piece(tokens[0])
-    return written.decode().strip()
+        if tokens[0] in model.end_tokens or b"\n" in written:
+            break
+    return written.decode().partition("\n")[0].strip()
 
 
 def test_it_fits_a_repository():

@@ -141,7 +141,7 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def _causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attend block by block of queries, each to the keys up to its end.
 
-    On a CPU with bf16 matrix products this takes a third less time than torch's own kernel.
+    On a CPU with bf16 matrix products this takes a tenth off a training step with torch's own kernel.
     """
     n_tokens = q.shape[2]
     q = q / math.sqrt(q.shape[-1])
