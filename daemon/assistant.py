@@ -19,7 +19,7 @@ from typing import Protocol
 from daemon.acceptance import Acceptance, Tally
 from daemon.choice import CERTAIN_ABOVE, Candidate, Origin, Written, likely, prefer_model, weigh
 from daemon.config import EMBEDDED_NAME
-from daemon.fim_window import Window, fim_of
+from daemon.fim_window import Window, fim_of, readable_chars
 from daemon.ignored import GitIgnored
 from daemon.orchestrator import Orchestrator
 from daemon.snapshot import ModelPhase, ModelSnapshot
@@ -36,6 +36,8 @@ from policies.request import Kind, Place
 
 TOKENS_MAX = 64
 POPUP_TOKENS_MAX = 24
+EMBEDDED_CHARS = 2_000
+"""What the embedded model is given: more text makes its answers later and no better (MODEL_CARD.md)."""
 
 
 class LookUp(Protocol):
@@ -134,7 +136,8 @@ class DaemonAssistant:
 
     def _ask(self, query: Query, model: ModelSnapshot) -> Ask:
         embedded = _is_embedded(model)
-        fim = fim_of(query, self._window, model.prefill_tokens_per_s, one_line=embedded)
+        chars = EMBEDDED_CHARS if embedded else readable_chars(model.prefill_tokens_per_s)
+        fim = fim_of(query, self._window, chars, one_line=embedded)
         document = blake2b(f"{query.session}\n{query.uri}".encode(), key=self._salt, digest_size=16)
         return Ask(
             kind=Kind.POPUP if query.popup else Kind.COMPLETE,

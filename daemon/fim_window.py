@@ -26,22 +26,19 @@ class Window:
     suffix_lines: int = 64
 
 
-def fim_of(
-    query: Query, window: Window, prefill_tokens_per_s: float, *, one_line: bool = False
-) -> Fim:
+def fim_of(query: Query, window: Window, chars_max: int, *, one_line: bool = False) -> Fim:
     """The prompt. One line is asked for where rows could not be put, too: in a menu, in the middle of a line."""
-    chars = _chars_max(prefill_tokens_per_s)
-    rows = query.suffix[: chars // SUFFIX_SHARE].split("\n")
+    rows = query.suffix[: chars_max // SUFFIX_SHARE].split("\n")
     amid = any(char not in CLOSERS + ";,: " for char in rows[0].rstrip())
     return Fim(
-        prefix=_end_of(query.prefix, window.prefix_lines, chars),
+        prefix=_end_of(query.prefix, window.prefix_lines, chars_max),
         suffix="\n".join(rows[: window.suffix_lines + 1]),
         single_line=one_line or query.popup or amid,
     )
 
 
-def _chars_max(prefill_tokens_per_s: float) -> int:
-    """Doubles with the speed, so that small changes of it do not move the window and spoil the cache."""
+def readable_chars(prefill_tokens_per_s: float) -> int:
+    """How much a model of this speed can read in time. Doubles with the speed, so that small changes of it do not move the window and spoil the cache."""
     if not prefill_tokens_per_s:
         return CHARS_UNMEASURED
     wanted, chars = prefill_tokens_per_s * PREFILL_S * CHARS_PER_TOKEN, CHARS_MIN

@@ -25,9 +25,9 @@ LAST_WORDS_BYTES = 600
 LAST_WORDS_CHARS = 200
 _ENVIRON = {
     "GGML_NO_BACKTRACE": "1",  # it would wait for a debugger
-    # Threads of one graph wait for each other hundreds of times a step. Spinning on starves a busy machine (1.8 to 20
-    # times as slow as with a short spin), sleeping at once costs a quiet one up to 90 % of a small model's
-    # speed; a short spin keeps it whole on a quiet machine (ENGINE.md 27).
+    # Threads of one graph wait for each other hundreds of times a step. Spinning on halves the speed beside two busy
+    # programs, sleeping at once costs a small model up to 90 % of its speed on a quiet machine; a short spin does
+    # neither (ENGINE.md 27).
     "OMP_WAIT_POLICY": "passive",
     "GOMP_SPINCOUNT": "2000",
 }

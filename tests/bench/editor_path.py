@@ -1,8 +1,8 @@
 """What the whole path from an editor to the model costs beside the bare engine.
 
 For each of 200 places in a file of the standard library, in turn: an inline completion through `hearth lsp`, and
-the very same job on a bare engine in this process. Both workers are warm and see the places in the same order;
-the one that is not asked sleeps. With `--saturate` a second model's worker computes on every core meanwhile.
+the very same job on two bare engines started here. All workers are warm and see the places in the same order; those
+that are not asked sleep. The difference of the two bare ones is the noise that the overhead must be read against. With `--saturate` a second model's worker computes on every core meanwhile.
 
     python -m tests.bench.editor_path [--places 200] [--file textwrap] [--saturate]
 """
@@ -17,15 +17,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from daemon.assistant import EMBEDDED_CHARS, TOKENS_MAX
 from daemon.cli.editor import Editor
-from daemon.fim_window import fim_of
-from engines.engine import Job, Plain
+from daemon.fim_window import Window, fim_of
+from engines.engine import Fim, Job, Plain
 from lsp.assistant import Query
+from lsp.context import Limits
 from tests.bench.daemon_under_test import daemon
 from tests.bench.figures import row
-from tests.engines.hearing import embedded_engine, running
-
-TOKENS_MAX = 64
+from tests.engines.hearing import Hearing, embedded_engine, running
 
 
 def places(text: str, count: int) -> list[tuple[int, int]]:
@@ -38,10 +38,10 @@ def places(text: str, count: int) -> list[tuple[int, int]]:
 
 
 def query_at(text: str, line: int, column: int) -> Query:
-    """What the session makes of a place (bounded windows as the defaults are)."""
+    """What the session makes of a place."""
     lines = text.split("\n")
-    before = "\n".join([*lines[max(0, line - 256) : line], lines[line][:column]])
-    after = "\n".join([lines[line][column:], *lines[line + 1 : line + 65]])
+    before = "\n".join([*lines[:line], lines[line][:column]])[-Limits().chars :]
+    after = "\n".join([lines[line][column:], *lines[line + 1 :]])[: Limits().chars]
     return Query("bench", "file:///b.py", "/b.py", "python", 1, line, before, after, invoked=True)
 
 
@@ -81,6 +81,27 @@ async def saturate(stop: asyncio.Event) -> None:
                 hearing.frames.clear()
 
 
+class Bare:
+    """A warm engine of our own, asked the same jobs."""
+
+    def __init__(self, hearing: Hearing) -> None:
+        self._hearing = hearing
+        self._number = 0
+        self.times: list[float] = []
+        self.first: list[float] = []
+
+    async def ask(self, fim: Fim) -> None:
+        self._number += 1
+        stops = ("\n",) if fim.single_line else ()
+        began = time.perf_counter()
+        answer = await self._hearing.ask(
+            Job(self._number, fim, TOKENS_MAX, stops=stops, logprobs=True)
+        )
+        self.times.append((time.perf_counter() - began) * 1e3)
+        timings = answer.stopped.timings
+        self.first.append(timings.queued_ms + timings.prompt_ms)
+
+
 async def measure(arguments: argparse.Namespace) -> None:
     path = Path(importlib.util.find_spec(arguments.file).origin)
     text = await asyncio.to_thread(path.read_text, encoding="utf-8")
@@ -88,33 +109,35 @@ async def measure(arguments: argparse.Namespace) -> None:
     stop = asyncio.Event()
     load = asyncio.create_task(saturate(stop)) if arguments.saturate else None
     with daemon() as under_test, tempfile.TemporaryDirectory() as folder:
+        rungs = Path(folder) / "rungs.json"
         pipe = await asyncio.to_thread(Pipe, under_test.environ)
         await asyncio.to_thread(pipe.editor.initialize, path.parent)
         await asyncio.to_thread(pipe.editor.open, path, text)
-        whole, alone, first, empty = [], [], [], 0
-        async with running(embedded_engine, Path(folder) / "rungs.json") as hearing:
-            for number, (line, column) in enumerate(spots, 1):
+        whole, empty = [], 0
+        async with running(embedded_engine, rungs) as one, running(embedded_engine, rungs) as other:
+            alone, again = Bare(one), Bare(other)
+            for line, column in spots:
+                fim = fim_of(query_at(text, line, column), Window(), EMBEDDED_CHARS, one_line=True)
+                await alone.ask(fim)
                 began = time.perf_counter()
                 shown = await asyncio.to_thread(pipe.editor.complete, path, text, line, column)
                 whole.append((time.perf_counter() - began) * 1e3)
                 empty += shown is None
-                fim = fim_of(query_at(text, line, column), 0.0)
-                stops = ("\n",) if fim.single_line else ()
-                began = time.perf_counter()
-                answer = await hearing.ask(Job(number, fim, TOKENS_MAX, stops=stops, logprobs=True))
-                alone.append((time.perf_counter() - began) * 1e3)
-                timings = answer.stopped.timings
-                first.append(timings.queued_ms + timings.prompt_ms)
+                await again.ask(fim)
         await asyncio.to_thread(pipe.close)
     stop.set()
     if load:
         await load
-    extra = [a - b for a, b in zip(whole, alone, strict=True)]
     print(f"{path.name}: {len(spots)} places, {empty} with nothing to show")
     print(row("editor: request to answer", whole))
-    print(row("bare engine: job to end", alone))
-    print(row("bare engine: first token", first))
-    print(row("overhead, place by place", extra))
+    print(row("bare engine: job to end", alone.times))
+    print(row("bare engine: first token", alone.first))
+    print(row("overhead: editor less bare", differences(whole, alone.times)))
+    print(row("noise: bare less another bare", differences(again.times, alone.times)))
+
+
+def differences(a: list[float], b: list[float]) -> list[float]:
+    return [x - y for x, y in zip(a, b, strict=True)]
 
 
 def main() -> None:

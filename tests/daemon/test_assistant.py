@@ -12,7 +12,7 @@ from daemon.acceptance import Tally
 from daemon.assistant import DaemonAssistant
 from daemon.choice import Written, weigh
 from daemon.config import EMBEDDED_NAME
-from daemon.fim_window import Window, fim_of
+from daemon.fim_window import Window, fim_of, readable_chars
 from daemon.orchestrator import ModelEntry, Orchestrator
 from daemon.suggestions import DOCUMENTS_MAX, Suggestions
 from engines.engine import Job
@@ -411,19 +411,24 @@ def test_the_window_follows_the_measured_speed_and_stays_where_it_begins():
     rows = "".join(f"row {number} of the file\n" for number in range(1500))
     query = replace(QUERY, prefix=rows, suffix="y" * 9000)
     slow, unknown, fast = (
-        fim_of(query, Window(9999, 9999), speed) for speed in (50.0, 0.0, 5_000.0)
+        fim_of(query, Window(9999, 9999), readable_chars(speed)) for speed in (50.0, 0.0, 5_000.0)
     )
     assert len(slow.prefix) <= 2_000 < len(unknown.prefix) <= 4_000 < len(fast.prefix) <= 16_000
     assert len(fast.suffix) == 4_000
-    longer = fim_of(typed(query, "and a few more words"), Window(9999), 0.0)
+    longer = fim_of(typed(query, "and a few more words"), Window(9999), readable_chars(0.0))
     assert longer.prefix.startswith(unknown.prefix)
-    few = fim_of(query, Window(prefix_lines=40, suffix_lines=2), 5_000.0)
+    few = fim_of(query, Window(prefix_lines=40, suffix_lines=2), readable_chars(5_000.0))
     assert 24 < few.prefix.count("\n") <= 40
-    assert fim_of(replace(query, suffix="a\n" * 9), Window(40, 2), 0.0).suffix == "a\na\na"
+    assert (
+        fim_of(replace(query, suffix="a\n" * 9), Window(40, 2), readable_chars(0.0)).suffix
+        == "a\na\na"
+    )
 
 
 @pytest.mark.parametrize(
     ("suffix", "single"), [("\n", False), (")\n", False), ("): \n", False), (" + b\n", True)]
 )
 def test_in_the_middle_of_a_line_one_line_is_asked_for(suffix, single):
-    assert fim_of(replace(QUERY, suffix=suffix), Window(), 0.0).single_line is single
+    assert (
+        fim_of(replace(QUERY, suffix=suffix), Window(), readable_chars(0.0)).single_line is single
+    )
