@@ -2,7 +2,8 @@
 
 Rule 1. A job is admitted when a sequence is idle and its prompt and all of its tokens fit beside what the
         running ones have reserved (ENGINE.md 6): a full cache is planned for, not met.
-Rule 2. An ended job's sequence stays filled until somebody needs it: that is the prefix cache.
+Rule 2. An ended job's sequence stays filled until somebody needs it: that is the prefix cache. Only the latest few
+        stay, because what is kept has a price: every step attends over the highest used cell (ENGINE.md 7).
 Rule 3. The ledger changes exactly when `llama_decode` has said that the cache did.
 Rule 4. Return code 1: idle sequences are emptied, oldest first; then the least urgent job gives way (`evicted`).
         Negative: the batch is tried again one job at a time, and who fails alone ends `failed` (ENGINE.md 8).
@@ -93,6 +94,7 @@ class Batcher:
         self._model = model
         self._context = context
         self._running_max = running_max
+        self._kept_max = sequences - running_max
         self._budget = budget
         self._can_trim = can_trim
         self._clock = clock
@@ -274,12 +276,19 @@ class Batcher:
         return 0
 
     def _drop_oldest_cached(self) -> bool:
-        for sequence in self._idle:
-            if self._ledger.length(sequence):
-                self._context.remove(sequence, 0)
-                self._ledger.truncate(sequence, 0)
-                return True
-        return False
+        kept = self._kept()
+        if kept:
+            self._keep(kept[0], 0)
+        return bool(kept)
+
+    def _forget_oldest(self) -> None:
+        kept = self._kept()
+        for sequence in kept[: max(0, len(kept) - self._kept_max)]:
+            self._keep(sequence, 0)
+
+    def _kept(self) -> list[int]:
+        """Idle sequences that hold a prompt, the oldest first."""
+        return [sequence for sequence in self._idle if self._ledger.length(sequence)]
 
     # --- tokens -------------------------------------------------------------------------------------
 
@@ -322,6 +331,7 @@ class Batcher:
         """Rule 2: forget the job, keep its cells."""
         del self._runs[run.job.request_id]
         self._idle.append(run.sequence)
+        self._forget_oldest()
         now = self._clock()
         first = now if run.first is None else run.first
         timings = Timings(

@@ -281,3 +281,17 @@ def test_the_ledger_says_what_llama_cpp_says_after_any_order_of_events(model: Mo
     assert sorted(ends) == list(range(1, 51)), "every job ends exactly once"
     halts = {f.halt for f in bench.frames if isinstance(f, Stopped)}
     assert halts == {Halt.DONE, Halt.STOPPED, Halt.EVICTED}
+
+
+def test_only_the_latest_prompts_are_kept(bench: Bench):
+    """ENGINE.md 7: what is kept has a price in every step, so it is bounded, and the oldest goes first."""
+    spare = bench.sequences - bench.running_max
+    for number in range(1, spare + 3):
+        bench.ask(number, f"kept_{number} = {number}\n" * 4, tokens_max=2)
+    kept = [n for n in range(bench.sequences) if bench.batcher.ledger.length(n)]
+    assert len(kept) == spare
+    again = bench.ask(99, f"kept_{spare + 2} = {spare + 2}\n" * 4, tokens_max=2)
+    assert again.timings.cached_tokens > 0
+    first = bench.ask(100, "kept_1 = 1\n" * 4, tokens_max=2)
+    assert first.timings.cached_tokens < again.timings.cached_tokens
+    bench.check_ledger()
