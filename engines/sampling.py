@@ -37,16 +37,20 @@ class Sampler:
         self._ends = np.fromiter(sorted(end_tokens), np.int64, len(end_tokens))
         self._end_set = end_tokens
         self._piece = piece
-        self._plain = self._needs_no_change()
+        self._greedy = self._is_greedy()
 
     def draw(self, logits: Logits, history: Sequence[int]) -> int:
         """Return the next token. `history` are the tokens before it, prompt included; its length is the position."""
-        return int(np.argmax(logits)) if self._plain else self._draw(logits, history)
+        if self._greedy:
+            token = int(np.argmax(logits))
+            if not (self._sampling.ignore_eos and token in self._end_set):
+                return token
+        return self._draw(logits, history)
 
-    def _needs_no_change(self) -> bool:
+    def _is_greedy(self) -> bool:
+        """Whether the largest logit is drawn, unless it ends what must not end."""
         s = self._sampling
-        greedy = not s.temperature > 0 and not s.infill and not s.ignore_eos and not s.logit_bias
-        return greedy and not self._penalises()
+        return not (s.temperature > 0 or s.infill or s.logit_bias or self._penalises())
 
     def _penalises(self) -> bool:
         s = self._sampling
@@ -72,12 +76,14 @@ class Sampler:
         with np.errstate(all="ignore"):
             for token, bias in s.logit_bias:
                 if 0 <= token < len(out):
-                    out[token] += bias
+                    out[token] = max(out[token] + bias, -FARTHEST)
         if s.ignore_eos:
-            out[self._ends] = -np.inf
+            out[self._ends] = -FARTHEST
         if self._penalises() and s.penalty_tokens > 0:
             self._penalise(out, history[-s.penalty_tokens :])
-        return np.nan_to_num(out, copy=False, nan=-FARTHEST, posinf=FARTHEST, neginf=-FARTHEST)
+        if not np.isfinite(out.max()):  # one that is no number shows in the largest
+            np.nan_to_num(out, copy=False, nan=-FARTHEST, posinf=FARTHEST, neginf=-FARTHEST)
+        return out
 
     def _penalise(self, out: Logits, recent: Sequence[int]) -> None:
         s = self._sampling
@@ -85,7 +91,8 @@ class Sampler:
         held = out[seen].astype(np.float64)
         with np.errstate(all="ignore"):
             held = np.where(held > 0, held / s.repeat_penalty, held * s.repeat_penalty)
-            out[seen] = held - (s.frequency_penalty * counts + s.presence_penalty)
+            held -= s.frequency_penalty * counts + s.presence_penalty
+            out[seen] = np.maximum(held, -FARTHEST)
 
     def _candidates(self, logits: Logits) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Return candidates by falling probability after top-k, top-p and min-p, at temperature 1."""
