@@ -1,143 +1,131 @@
-"""What the whole path from an editor to the model costs beside the bare engine.
+"""What the whole path from an editor to the model costs beside the engine alone.
 
-For each of 200 places in a file of the standard library, in turn: an inline completion through `hearth lsp`, and
-the very same job on two bare engines started here. All workers are warm and see the places in the same order; those
-that are not asked sleep. The difference of the two bare ones is the noise that the overhead must be read against. With `--saturate` a second model's worker computes on every core meanwhile.
+A client process asks through `hearth lsp` for inline completions at 200 places of a file of the standard library. The
+daemon's parts run here, so that each answer's time can be held against what the worker itself says it took for that
+very request, from the job's arrival in its mailbox to the last token. With `--saturate` a second model's worker
+computes on every core meanwhile.
 
     python -m tests.bench.editor_path [--places 200] [--file textwrap] [--saturate]
 """
 
 import argparse
 import asyncio
-import importlib.util
+import contextlib
+import json
 import random
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-from daemon.assistant import EMBEDDED_CHARS, TOKENS_MAX
-from daemon.cli.editor import Editor
-from daemon.fim_window import Window, fim_of
-from engines.engine import Fim, Job, Plain
-from lsp.assistant import Query
-from lsp.context import Limits
-from tests.bench.daemon_under_test import daemon
+from daemon.assistant import DaemonAssistant
+from daemon.orchestrator import ModelEntry, Orchestrator
+from daemon.tickets import Ask, Ticket
+from engines import devices
+from engines.engine import Job, Plain
+from engines.process import ProcessEngine
+from engines.spec import ModelSpec
+from lsp.endpoint import Endpoint
+from policies.request import Kind
+from policies.view import ModelView
 from tests.bench.figures import row
-from tests.engines.hearing import Hearing, embedded_engine, running
+from tests.engines.hearing import EMBEDDED, embedded_engine, running
+
+NAME = "hearth-tiny"
 
 
-def places(text: str, count: int) -> list[tuple[int, int]]:
-    """Ends of words in lines of code, spread over the file, always the same."""
-    roll = random.Random(7)
-    lines = text.split("\n")
-    code = [n for n, line in enumerate(lines) if len(line.strip()) > 8 and n > 20]
-    chosen = [roll.choice(code) for _ in range(count)]
-    return [(n, roll.randrange(len(lines[n]) // 2, len(lines[n]))) for n in chosen]
+class Watched(Orchestrator):
+    """Keeps every ticket, to ask it afterwards what its worker said."""
+
+    tickets: list[Ticket]
+
+    def submit(self, ask: Ask) -> Ticket:
+        ticket = super().submit(ask)
+        self.tickets.append(ticket)
+        return ticket
 
 
-def query_at(text: str, line: int, column: int) -> Query:
-    """What the session makes of a place."""
-    lines = text.split("\n")
-    before = "\n".join([*lines[:line], lines[line][:column]])[-Limits().chars :]
-    after = "\n".join([lines[line][column:], *lines[line + 1 :]])[: Limits().chars]
-    return Query("bench", "file:///b.py", "/b.py", "python", 1, line, before, after, invoked=True)
+@contextlib.asynccontextmanager
+async def daemon() -> AsyncIterator[tuple[Watched, str]]:
+    """The daemon's parts on the embedded model, and the address of its editors' door."""
+    kinds = frozenset({Kind.COMPLETE, Kind.POPUP})
+    view = ModelView(NAME, kinds, frozenset({"python"}), need_bytes=1 << 26, sequences=4)
+    spec = ModelSpec(NAME, str(EMBEDDED))
+    orchestrator = Watched(
+        [ModelEntry(view, str(EMBEDDED))],
+        lambda _name, receive: ProcessEngine(spec, receive, devices.build_name),
+    )
+    orchestrator.tickets = []
+    running_loop = asyncio.create_task(orchestrator.run())
+    endpoint = Endpoint(DaemonAssistant(orchestrator), version="bench")
+    server = await asyncio.start_server(endpoint.serve, "127.0.0.1", 0)
+    orchestrator.preload(NAME)
+    try:
+        host, port = server.sockets[0].getsockname()
+        yield orchestrator, f"{host}:{port}"
+    finally:
+        server.close()
+        endpoint.close()
+        running_loop.cancel()
+        await orchestrator.close()
 
 
-class Pipe:
-    """`hearth lsp` as an editor starts it."""
-
-    def __init__(self, environ: dict[str, str]) -> None:
-        command = [sys.executable, "-m", "daemon.cli.entry", "lsp"]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ
-        )
-        self.editor = Editor(self.process.stdout, self.process.stdin, name="bench")
-
-    def close(self) -> None:
-        self.editor.close()
-        self.process.stdin.close()
-        self.process.wait(10)
-        self.process.stdout.close()
-
-
-async def saturate(stop: asyncio.Event) -> None:
-    """Keep a second worker computing: long prompts, long answers, four at once."""
-    words = ["alpha", "beta", "gamma", "delta"]
+@contextlib.asynccontextmanager
+async def saturated() -> AsyncIterator[None]:
+    """A second worker that computes all the while: long prompts, long answers, four at once."""
     with tempfile.TemporaryDirectory() as folder:
         async with running(embedded_engine, Path(folder) / "r.json", threads=2) as hearing:
-            number = 0
-            while not stop.is_set():
-                jobs = [
-                    Job(number + n, Plain(" ".join(random.choices(words, k=250))), tokens_max=200)
-                    for n in range(4)
-                ]
-                number += 4
-                for job in jobs:
-                    hearing.engine.submit(job)
-                for job in jobs:
-                    await hearing.answer(job.request_id)
-                hearing.frames.clear()
+            work = asyncio.create_task(_churn(hearing))
+            yield
+            work.cancel()
 
 
-class Bare:
-    """A warm engine of our own, asked the same jobs."""
-
-    def __init__(self, hearing: Hearing) -> None:
-        self._hearing = hearing
-        self._number = 0
-        self.times: list[float] = []
-        self.first: list[float] = []
-
-    async def ask(self, fim: Fim) -> None:
-        self._number += 1
-        stops = ("\n",) if fim.single_line else ()
-        began = time.perf_counter()
-        answer = await self._hearing.ask(
-            Job(self._number, fim, TOKENS_MAX, stops=stops, logprobs=True)
-        )
-        self.times.append((time.perf_counter() - began) * 1e3)
-        timings = answer.stopped.timings
-        self.first.append(timings.queued_ms + timings.prompt_ms)
+async def _churn(hearing) -> None:
+    number = 0
+    while True:
+        jobs = [
+            Job(number + n, Plain(" ".join(random.choices("abcdefgh", k=250))), tokens_max=200)
+            for n in range(4)
+        ]
+        number += 4
+        for job in jobs:
+            hearing.engine.submit(job)
+        for job in jobs:
+            await hearing.answer(job.request_id)
+        hearing.frames.clear()
 
 
 async def measure(arguments: argparse.Namespace) -> None:
-    path = Path(importlib.util.find_spec(arguments.file).origin)
-    text = await asyncio.to_thread(path.read_text, encoding="utf-8")
-    spots = places(text, arguments.places)
-    stop = asyncio.Event()
-    load = asyncio.create_task(saturate(stop)) if arguments.saturate else None
-    with daemon() as under_test, tempfile.TemporaryDirectory() as folder:
-        rungs = Path(folder) / "rungs.json"
-        pipe = await asyncio.to_thread(Pipe, under_test.environ)
-        await asyncio.to_thread(pipe.editor.initialize, path.parent)
-        await asyncio.to_thread(pipe.editor.open, path, text)
-        whole, empty = [], 0
-        async with running(embedded_engine, rungs) as one, running(embedded_engine, rungs) as other:
-            alone, again = Bare(one), Bare(other)
-            for line, column in spots:
-                fim = fim_of(query_at(text, line, column), Window(), EMBEDDED_CHARS, one_line=True)
-                await alone.ask(fim)
-                began = time.perf_counter()
-                shown = await asyncio.to_thread(pipe.editor.complete, path, text, line, column)
-                whole.append((time.perf_counter() - began) * 1e3)
-                empty += shown is None
-                await again.ask(fim)
-        await asyncio.to_thread(pipe.close)
-    stop.set()
-    if load:
-        await load
-    print(f"{path.name}: {len(spots)} places, {empty} with nothing to show")
+    async with daemon() as (orchestrator, address), contextlib.AsyncExitStack() as stack:
+        if arguments.saturate:
+            await stack.enter_async_context(saturated())
+        command = [
+            "-m",
+            "tests.bench.editor_client",
+            arguments.file,
+            str(arguments.places),
+            address,
+        ]
+        client = await asyncio.create_subprocess_exec(
+            sys.executable, *command, stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await client.communicate()
+        seen = json.loads(output)
+        results = [await ticket.result() for ticket in orchestrator.tickets[1:]]
+    assert len(results) == len(seen), "each place asks the model once"
+    whole = [took for took, _ in seen]
+    spent = [result.timings for result in results]
+    engine = [t.queued_ms + t.prompt_ms + t.predict_ms for t in spent]
+    print(f"{len(seen)} places, {sum(not shown for _, shown in seen)} with nothing to show")
     print(row("editor: request to answer", whole))
-    print(row("bare engine: job to end", alone.times))
-    print(row("bare engine: first token", alone.first))
-    print(row("overhead: editor less bare", differences(whole, alone.times)))
-    print(row("noise: bare less another bare", differences(again.times, alone.times)))
-
-
-def differences(a: list[float], b: list[float]) -> list[float]:
-    return [x - y for x, y in zip(a, b, strict=True)]
+    print(
+        row(
+            "daemon: submit to first token", [1e3 * (r.first_token_s or r.whole_s) for r in results]
+        )
+    )
+    print(row("worker: first token", [t.queued_ms + t.prompt_ms for t in spent]))
+    print(row("worker: job to end", engine))
+    print(row("overhead: editor less worker", [a - b for a, b in zip(whole, engine, strict=True)]))
 
 
 def main() -> None:
