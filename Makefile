@@ -5,7 +5,7 @@ BACKEND ?= auto
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench e2e clean
+.PHONY: help setup demo test check format bench fuzz e2e clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ bench: setup  ## measure on this machine: idle cost, small commands, the path of
 	$(BIN)/python -m tests.bench.idle
 	$(BIN)/python -m tests.bench.editor_path
 	$(BIN)/python -m tests.bench.editor_path --saturate
+
+fuzz: setup  ## try thousands of new examples on every property (minutes)
+	HEARTH_HYPOTHESIS=fuzz $(BIN)/python -m pytest tests/engines tests/policies tests/lsp -m slow
 
 e2e: setup  ## drive real editors (they are fetched by tests/e2e/setup_editors.py the first time)
 	$(BIN)/python tests/e2e/setup_editors.py

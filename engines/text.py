@@ -40,8 +40,13 @@ class TextStream:
         """
         if self.stopped_by is not None:
             return ""
+        if self._healed:
+            self._held = ""
+        at, stop = self._first_stop()
+        if stop:
+            return self._end_at(at, stop)
         out, self._held = self._held, ""
-        return "" if self._healed else out
+        return out
 
     def _heal(self) -> bool:
         """Take the dropped blanks off the front; False while it cannot be decided yet."""
@@ -55,14 +60,24 @@ class TextStream:
         return True
 
     def _release(self) -> str:
+        """Let out what cannot belong to a stop string.
+
+        A stop string that is whole must wait while a longer one that begins before it may still come true.
+        """
+        begun = len(self._held) - max((self._overhang(stop) for stop in self._stops), default=0)
+        at, stop = self._first_stop()
+        if stop and at <= begun:
+            return self._end_at(at, stop)
+        out, self._held = self._held[:begun], self._held[begun:]
+        return out
+
+    def _first_stop(self) -> tuple[int, str]:
+        """Return where the first whole stop string begins, and which it is; an empty one where there is none."""
         met = [(at, stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
-        if met:
-            at, self.stopped_by = min(met, key=lambda found: found[0])
-            out, self._held = self._held[:at], ""
-            return out
-        keep = max((self._overhang(stop) for stop in self._stops), default=0)
-        cut = len(self._held) - keep
-        out, self._held = self._held[:cut], self._held[cut:]
+        return min(met, key=lambda found: found[0], default=(len(self._held), ""))
+
+    def _end_at(self, at: int, stop: str) -> str:
+        out, self._held, self.stopped_by = self._held[:at], "", stop
         return out
 
     def _overhang(self, stop: str) -> int:

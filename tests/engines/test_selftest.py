@@ -68,14 +68,15 @@ def test_the_ladder_is_climbed_by_one_worker_at_a_time(
     # On some machines the faster kernels crash before they are compared: the safe ones stand for them here.
     monkeypatch.setattr(ladder, "rungs", lambda **_: [ladder.SAFE, ladder.SAFE])
     spec = ModelSpec("m", str(EMBEDDED), rungs_file=str(tmp_path / "rungs.json"))
-    workers: list[tuple[int, ...]] = []
+    workers: list[tuple[psutil.Process, ...]] = []
+    before = set(psutil.Process().children())  # of other tests, not reaped yet
 
     async def scene() -> None:
         hearing = Hearing()
 
         def receive(frame: object) -> None:
             if isinstance(frame, Loading):
-                workers.append(tuple(child.pid for child in psutil.Process().children()))
+                workers.append(tuple(set(psutil.Process().children()) - before))
             hearing.receive(frame)
 
         hearing.engine = ProcessEngine(spec, receive, devices.build_name)

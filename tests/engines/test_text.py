@@ -63,6 +63,18 @@ def test_a_stop_string_that_overlaps_itself():
     assert stream.stopped_by == "aab"
 
 
+def test_a_whole_stop_string_waits_for_a_longer_one_that_began_before_it():
+    stream = TextStream(["a", "\naa"])
+    assert feed(stream, "\n", "a", "a") == ["", "", ""]
+    assert stream.stopped_by == "\naa"
+    other = TextStream(["a", "\naa"])
+    assert feed(other, "\n", "a", "b") == ["", "", "\n"]
+    assert other.stopped_by == "a"
+    ended = TextStream(["a", "\naa"])
+    assert feed(ended, "\n", "a") == ["", ""]
+    assert (ended.close(), ended.stopped_by) == ("\n", "a")
+
+
 def test_healed_blanks_are_taken_off_whatever_the_model_writes_instead():
     """The blanks that were dropped from the prompt's end are in the editor already."""
     assert feed(TextStream(healed="    "), "    return") == ["return"]
