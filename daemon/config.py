@@ -133,11 +133,25 @@ class Completion(Section):
         "*.p12",
         "*.pfx",
         "*.kdbx",
-        "id_*",
-        "credentials*",
-        "secrets*",
+        "id_rsa*",
+        "id_dsa*",
+        "id_ecdsa*",
+        "id_ed25519*",
+        ".netrc",
+        ".npmrc",
+        ".pypirc",
+        ".git-credentials",
+        "credentials",
+        "credentials.json",
+        "secrets.json",
+        "secrets.toml",
+        "secrets.y*ml",
+        "*.tfvars",
+        "*/.ssh/*",
+        "*/.gnupg/*",
+        "*/.aws/*",
     )
-    """Files that are never shown to a model as context of another, by name or, with a slash, by path."""
+    """Files that no model ever sees, by name or, with a slash, by path: not completed, and no context of others."""
 
 
 class Log(Section):

@@ -8,6 +8,7 @@ is not heard.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from engines.engine import Engine, Frame, Job, Receive, Usage
 from policies.messages import Action, End, Event, Halt, Load, Start, Stop, Unload
 
 USAGE_KEPT_S = 2.0
+
+log = logging.getLogger(__name__)
 
 MakeEngine = Callable[[str, Receive], Engine]
 
@@ -153,6 +156,7 @@ class Effects:
             case frames.Loaded():
                 seat.arrive(frame)
             case frames.LoadFailed() | frames.Died():
+                log.warning("%s: %s", model, frame.detail)
                 self._leave(model, frame.detail)
             case frames.Unloaded():
                 self._leave(model, "")

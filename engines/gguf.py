@@ -99,9 +99,7 @@ def read_header(path: Path) -> Header:
         except (struct.error, IndexError, OverflowError) as error:
             raise GgufError(f"{path} is cut short or damaged: its header does not end") from error
     if end > size:
-        raise GgufError(
-            f"{path} is cut short: it has {size:,} bytes and needs {end:,}. Fetch it again."
-        )
+        raise GgufError(f"{path} is cut short: it has {size:,} bytes and needs {end:,}")
     return Header(path, size, end, fields)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import stat
 import time
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +12,14 @@ import typer
 
 from daemon.cli.editor import Editor, Suggestion
 from daemon.cli.show import colour, milliseconds, print_json
+from daemon.config import load_config
 from daemon.errors import DeadlineError, ModelError, UsageError
+from daemon.exclusion import exclusion
 from daemon.lifecycle import start_if_absent
 from daemon.paths import find_home
+
+FILE_BYTES_MAX = 32 << 20
+DIGITS_MAX = 9
 
 
 def command(
@@ -29,7 +35,8 @@ def command(
         typer.Option("--popup", help="Ask for the completion menu's item instead of ghost text."),
     ] = False,
     timeout: Annotated[
-        float, typer.Option(min=0.0, help="Seconds to wait before giving up (exit code 7).")
+        float,
+        typer.Option(min=0.0, max=3600.0, help="Seconds to wait before giving up (exit code 7)."),
     ] = 30.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a document instead of the text.")
@@ -52,7 +59,7 @@ def command(
             }
         )
     elif suggestion is None:
-        typer.echo("hearth: nothing worth showing here.", err=True)
+        typer.echo(f"hearth: {_why_nothing(find_place(place)[0])}", err=True)
     else:
         print(suggestion.text)
         typer.echo(colour(milliseconds(suggestion.took_ms), "dim"), err=True)
@@ -63,7 +70,12 @@ def find_place(place: str) -> tuple[Path, int, int, str]:
     name, line_text, column_text = _split(place)
     path = Path(name).absolute()
     try:
-        text = path.read_text(encoding="utf-8")
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"{name}: is no ordinary file.")
+        if path.stat().st_size > FILE_BYTES_MAX:
+            raise UsageError(f"{name}: is larger than {FILE_BYTES_MAX >> 20} MiB.")
+        with path.open(encoding="utf-8", newline="") as file:  # line ends as an editor sends them
+            text = file.read()
     except FileNotFoundError as error:
         raise UsageError(f"{name}: no such file.") from error
     except UnicodeDecodeError as error:
@@ -98,7 +110,7 @@ def ask(
                 name="hearth complete",
                 before_read=lambda: connection.settimeout(_rest(until)),
             )
-            editor.initialize(path.parent)
+            editor.initialize(path.parent, popup=popup)
             editor.open(path, text)
             asked = editor.popup if popup else editor.complete
             suggestion = asked(path, text, line, column)
@@ -109,11 +121,18 @@ def ask(
 
 def _split(place: str) -> tuple[str, str, str]:
     parts = place.rsplit(":", 2)
-    if len(parts) != 3 or not parts[0] or not parts[1].isdecimal() or not parts[2].isdecimal():
+    numbers = all(part.isdecimal() and len(part) <= DIGITS_MAX for part in parts[1:])
+    if len(parts) != 3 or not parts[0] or not numbers:
         raise UsageError(
             f"{place!r} is not FILE:LINE:COL, such as src/app.py:12:5. Lines and columns count from 1."
         )
     return parts[0], parts[1], parts[2]
+
+
+def _why_nothing(path: Path) -> str:
+    if exclusion(load_config(find_home().config_file).completion.exclude)(str(path)):
+        return "this file is never completed: `exclude` under [completion] names it."
+    return "nothing worth showing here: neither model nor look-up is sure enough."
 
 
 def _rest(until: float) -> float:

@@ -67,8 +67,8 @@ class Editor:
         self.status: dict[str, Any] = {}
         """What the server last said of itself."""
 
-    def initialize(self, root: Path) -> None:
-        """Agree on what both sides can do."""
+    def initialize(self, root: Path, *, popup: bool = False) -> None:
+        """Agree on what both sides can do; with `popup`, the completion menu too."""
         answer = self.request(
             "initialize",
             {
@@ -77,6 +77,7 @@ class Editor:
                 "rootUri": root.as_uri(),
                 "workspaceFolders": [{"uri": root.as_uri(), "name": root.name}],
                 "capabilities": CAPABILITIES,
+                "initializationOptions": {"popup": popup},
             },
         )
         self._encoding = answer["capabilities"].get("positionEncoding", "utf-16")

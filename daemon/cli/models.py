@@ -70,6 +70,7 @@ def _describe(model: Model, state: str) -> dict[str, Any]:
     except ModelError as error:
         return row | {"error": str(error)}
     return row | {
+        "languages": list(model.languages or header.strings("hearth.languages")),
         "file_bytes": header.file_bytes,
         "architecture": header.architecture,
         "quantisation": header.quantisation,

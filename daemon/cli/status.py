@@ -81,6 +81,9 @@ def _sentences(document: dict[str, Any]) -> Iterator[str]:
     for model in document["models"]:
         if model["state"] == "failed":
             yield f"{colour('failed', 'red')}  {model['name']}: {model['detail']}"
+        if model["deaths"]:
+            times = "once" if model["deaths"] == 1 else f"{model['deaths']} times"
+            yield f"{colour('note', 'yellow')}  {model['name']}: its worker died {times}; the log says how"
     for sentence in document["degraded"]:
         yield f"{colour('degraded', 'yellow')}  {sentence}"
     for sentence in document["notices"]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from daemon.cli.editor import Editor
+from daemon.lifecycle import wait_until
 from tests.bench.daemon_under_test import Daemon, daemon
 from tests.bench.figures import row
 
@@ -78,7 +79,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     arguments = parser.parse_args()
     with daemon() as one:
-        assert one.hearth("status").returncode == 0
+        assert wait_until(lambda: '"state": "ready"' in one.hearth("status", "--json").stdout, 60)
         one.hearth("complete", f"{__file__}:20:10")
         idle(one, arguments.seconds)
         print(row("hearth status", status_times(one, arguments.runs)))

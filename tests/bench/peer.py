@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import random
+import statistics
 import subprocess
 import time
 from pathlib import Path
@@ -123,17 +124,22 @@ async def ready(port: int) -> None:
             await asyncio.sleep(0.1)
 
 
-async def compare(ours: Server, theirs: Server, pairs: int, tokens: int) -> None:
+async def compare(ours: Server, theirs: Server, arguments: argparse.Namespace) -> None:
+    pairs, tokens = arguments.pairs, arguments.tokens
     for server in (ours, theirs):
         await server.decode_speed(2, 4, seed=0)
-    for streams in (1, 4, 8, 16):
+    for streams in arguments.streams:
         a, b = [], []
         for pair in range(pairs):
             order = [(ours, a), (theirs, b)]
             for server, into in order if pair % 2 else reversed(order):
-                into.append(await server.decode_speed(streams, tokens, seed=100 * streams + pair))
+                into.append(
+                    await server.decode_speed(
+                        streams, max(tokens, 128 // streams), seed=100 * streams + pair
+                    )
+                )
         report(f"decode, {streams} streams", "tok/s", a, b)
-    for prompt_tokens in (128, 512):
+    for prompt_tokens in arguments.prompts:
         a, b = [], []
         for pair in range(pairs):
             order = [(ours, a), (theirs, b)]
@@ -144,12 +150,15 @@ async def compare(ours: Server, theirs: Server, pairs: int, tokens: int) -> None
                         prompt_tokens, seed=pair * 7 + prompt_tokens + (server is ours)
                     )
                 )
-        report(f"first token of {prompt_tokens}", "ms (less is better: ratio inverted)", b, a)
+        report(f"first token of {prompt_tokens}", "ms", a, b, less=True)
 
 
-def report(name: str, unit: str, above: list[float], below: list[float]) -> None:
-    mean, low, high = ratio_interval(above, below)
-    middle = [sorted(values)[len(values) // 2] for values in (above, below)]
+def report(
+    name: str, unit: str, ours: list[float], theirs: list[float], *, less: bool = False
+) -> None:
+    """One line. The ratio is of speeds: above 1 Hearth is the faster one, also where less is better."""
+    mean, low, high = ratio_interval(theirs, ours) if less else ratio_interval(ours, theirs)
+    middle = [statistics.median(values) for values in (ours, theirs)]
     print(
         f"{name:<22} {middle[0]:9.1f} / {middle[1]:9.1f} {unit}: ratio {mean:.3f} [{low:.3f}, {high:.3f}]",
         flush=True,
@@ -162,6 +171,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--streams", type=int, nargs="*", default=[1, 4, 8, 16])
+    parser.add_argument("--prompts", type=int, nargs="*", default=[128, 512])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sub-batch", type=int, default=128)
     arguments = parser.parse_args()
@@ -173,13 +184,10 @@ def main() -> None:
     try:
         with daemon(config):
             asyncio.run(ready(PEER_PORT))
-            print("ours / theirs, medians; ratio of pairs with its 95 % interval")
+            print("ours / theirs, medians; ratio of speeds, pair by pair, with its 95 % interval")
             asyncio.run(
                 compare(
-                    Server("hearth", PEER_PORT + 1),
-                    Server("llama-server", PEER_PORT),
-                    arguments.pairs,
-                    arguments.tokens,
+                    Server("hearth", PEER_PORT + 1), Server("llama-server", PEER_PORT), arguments
                 )
             )
     finally:

@@ -190,3 +190,38 @@ def test_a_deadline(hearth, tmp_path: Path) -> None:
     hearth.start()
     (tmp_path / "a.py").write_text("import os\n")
     _told(hearth.run("complete", f"{tmp_path / 'a.py'}:1:10", "--timeout", "0"), 7, "in time")
+
+
+def test_the_menu_has_an_item_too(hearth, tmp_path: Path) -> None:
+    """`--popup` asks as an editor without ghost text does."""
+    file = tmp_path / "a.py"
+    file.write_text("class A:\n    def f(self):\n        self.value = 1\n        self.va\n")
+    answer = hearth.run("complete", f"{file}:4:16", "--popup", "--json", timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    assert "\n" not in json.loads(answer.stdout)["text"]
+
+
+@pytest.mark.parametrize(
+    ("place", "option", "word"),
+    [
+        ("/dev/zero:1:1", (), "no ordinary file"),
+        (f"a.py:{'1' * 5000}:1", (), "FILE:LINE:COL"),
+        ("a.py:1:1", ("--timeout", "inf"), "timeout"),
+    ],
+    ids=["a device", "a number without end", "a time without end"],
+)
+def test_what_would_never_end_is_refused(
+    hearth, place: str, option: tuple[str, ...], word: str
+) -> None:
+    answer = hearth.run("complete", place, *option)
+    assert answer.returncode == 2
+    assert word in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_an_excluded_file_says_so(hearth, tmp_path: Path) -> None:
+    file = tmp_path / "secrets.json"
+    file.write_text("{}\n")
+    answer = hearth.run("complete", f"{file}:1:2", timeout=120)
+    assert answer.returncode == 0
+    assert "exclude" in answer.stderr

@@ -71,6 +71,8 @@ def test_a_killed_worker_costs_a_stream_no_text_and_repeats_none(hearth):
     assert workers(pid)[0].pid != victim.pid
     assert text_of(port, LONG | {"n_predict": 5})
     assert hearth.status()["models"][0]["deaths"] == 1
+    assert "died once" in hearth.run("status").stdout
+    assert "SIGKILL" in hearth.home.log_file.read_text()
 
 
 def test_a_request_that_kills_twice_is_poison_and_ends_with_a_reason(hearth):
