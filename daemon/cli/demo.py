@@ -32,7 +32,7 @@ SNIPPETS = {
 class Point:
     def __init__(self, x, y):
         self.x = x
-        self.<|>
+        self.y =<|>
 
     def distance(self, other):
         return ((self.x - other.x) ** 2 + (self.y - other.y) ** 2) ** 0.5
@@ -41,8 +41,8 @@ class Point:
 def total(numbers):
     result = 0
     for number in numbers:
-        result += <|>
-    return result
+        result += number
+    return <|>
 """,
     "an import": """\
 import os

@@ -7,6 +7,8 @@ import re
 from lsp.shaping.place import Place
 
 _TELLING_CHARS = 8
+_ASSIGNMENT = re.compile(r"\s*[\w.]+ = ")
+"""However short, nobody makes the same one twice in a row."""
 _LOOP = re.compile(r"(.{2,40}?)\1{3,}", re.DOTALL)
 
 
@@ -20,7 +22,9 @@ def drop_repetition(text: str, place: Place) -> str:
 def _repeats_above(text: str, place: Place) -> bool:
     above = next((row for row in reversed(place.above) if row.strip()), "")
     first = (place.before + text).lstrip("\n").partition("\n")[0]
-    return _telling(above) and first.strip() == above.strip()
+    return (
+        _telling(above) or _ASSIGNMENT.match(above) is not None
+    ) and first.strip() == above.strip()
 
 
 def _cut_row_loop(text: str) -> str:
