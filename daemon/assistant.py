@@ -22,7 +22,7 @@ from daemon.config import EMBEDDED_NAME
 from daemon.fim_window import Window, fim_of, readable_chars
 from daemon.ignored import GitIgnored
 from daemon.orchestrator import Orchestrator
-from daemon.snapshot import ModelPhase, ModelSnapshot
+from daemon.snapshot import ModelSnapshot
 from daemon.status_board import StatusBoard
 from daemon.suggestions import Suggestions
 from daemon.tickets import Ask, Piece
@@ -33,6 +33,7 @@ from lsp.shaping.place import Place as TextPlace
 from lsp.shaping.stop_at_block_end import block_ended
 from policies.messages import Outcome, Reason
 from policies.request import Kind, Place
+from policies.view import Phase
 
 TOKENS_MAX = 64
 POPUP_TOKENS_MAX = 24
@@ -173,7 +174,7 @@ class DaemonAssistant:
 
 def _instant(found: Found | None, model: ModelSnapshot | None) -> list[Candidate]:
     """The look-up's text, where it is shown without asking any model."""
-    if model is None or model.phase is not ModelPhase.READY:
+    if model is None or model.phase is not Phase.READY:
         return likely(found)
     return [] if _is_embedded(model) else likely(found, above=CERTAIN_ABOVE)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from daemon.snapshot import ModelPhase, ModelSnapshot, Snapshot
+from daemon.snapshot import ModelSnapshot, Snapshot
 from lsp.assistant import Status
 from policies.placement import place
 from policies.request import Class, Kind
-from policies.view import ModelView
+from policies.view import ModelView, Phase
 
 
 def status_of(snapshot: Snapshot, languages: Iterable[str], *, gpu: bool) -> Status:
@@ -22,9 +22,9 @@ def status_of(snapshot: Snapshot, languages: Iterable[str], *, gpu: bool) -> Sta
     6. All is well; languages that no model serves are named.
     """
     models = [model for model in snapshot.models if Kind.COMPLETE in model.kinds]
-    ready = [model.name for model in models if model.phase is ModelPhase.READY]
-    loading = [model for model in models if model.phase is ModelPhase.LOADING]
-    failed = [model for model in models if model.phase is ModelPhase.FAILED]
+    ready = [model.name for model in models if model.phase is Phase.READY]
+    loading = [model for model in models if model.phase is Phase.LOADING]
+    failed = [model for model in models if model.phase is Phase.FAILED]
     if not models:  # 1
         return Status("degraded", "No model completes code: look-up only")
     if loading and not ready:  # 2

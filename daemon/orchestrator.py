@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from daemon.effects import Effects, MakeEngine
 from daemon.journal import Journal
 from daemon.metrics import Latencies
-from daemon.snapshot import ModelPhase, ModelSnapshot, Snapshot
+from daemon.snapshot import ModelSnapshot, Snapshot
 from daemon.tickets import Ask, Desk, Ticket
 from engines.engine import Chat, Fim, Job, Plain, Prompt
 from policies.limits import Limits
@@ -235,7 +235,7 @@ class Orchestrator:
             path=entry.path,
             kinds=tuple(sorted(entry.view.kinds)),
             languages=tuple(sorted(entry.view.languages)),
-            phase=ModelPhase(standing.phase),
+            phase=standing.phase,
             progress=seat.progress,
             detail=seat.detail,
             loaded=seat.loaded,

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from engines.engine import Loaded, Usage
 from policies.request import Class
-
-
-class ModelPhase(StrEnum):
-    """Where a model is between the disk and the user."""
-
-    ABSENT = "absent"
-    LOADING = "loading"
-    READY = "ready"
-    DRAINING = "draining"
-    FAILED = "failed"
+from policies.view import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +17,7 @@ class ModelSnapshot:
     path: str
     kinds: tuple[str, ...]
     languages: tuple[str, ...]
-    phase: ModelPhase
+    phase: Phase
     progress: float | None
     detail: str
     """Why it failed, or what it waits for; empty when there is nothing to say."""

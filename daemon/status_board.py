@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from daemon.editor_status import serving, status_of
 from daemon.orchestrator import Orchestrator
-from daemon.snapshot import ModelPhase, ModelSnapshot
+from daemon.snapshot import ModelSnapshot
 from lsp.assistant import Status
+from policies.view import Phase
 
 NEWS_S = 0.1
 """Changes are told together, this long after the first of them."""
@@ -35,7 +36,7 @@ class StatusBoard:
         """Have the language's model loaded, if that takes memory from nobody."""
         self._languages.setdefault(session, {})[language] = None
         model = self.model_for(language)
-        if model and model.phase is ModelPhase.ABSENT:
+        if model and model.phase is Phase.ABSENT:
             self._orchestrator.preload(model.name)
         self._changed()
 

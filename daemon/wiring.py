@@ -19,7 +19,7 @@ from daemon.fim_window import Window
 from daemon.journal import Journal
 from daemon.orchestrator import ModelEntry, Orchestrator
 from daemon.paths import Home
-from daemon.snapshot import ModelPhase, ModelSnapshot
+from daemon.snapshot import ModelSnapshot
 from engines import devices
 from engines.engine import Engine, Receive
 from engines.gguf import Header
@@ -29,7 +29,7 @@ from engines.spec import ModelSpec
 from lsp.endpoint import Endpoint
 from policies.limits import Limits
 from policies.request import Kind
-from policies.view import ModelView
+from policies.view import ModelView, Phase
 
 FILES_WANTED = 4096
 MEMORY_SHARE = 0.8
@@ -115,7 +115,7 @@ def _follow(orchestrator: Orchestrator, names: list[str], console: Console) -> N
         models = [model for model in orchestrator.snapshot().models if model.name in names]
         for model in models:
             console.model(model)
-        if all(model.phase in (ModelPhase.READY, ModelPhase.FAILED) for model in models):
+        if all(model.phase in (Phase.READY, Phase.FAILED) for model in models):
             unwatch()
 
     unwatch = orchestrator.watch(tell)

@@ -15,14 +15,15 @@ from fastapi.responses import JSONResponse, Response
 
 from daemon.http.endings import find, no_model
 from daemon.http.settings import About, Submitter
-from daemon.snapshot import ModelPhase, ModelSnapshot
+from daemon.snapshot import ModelSnapshot
+from policies.view import Phase
 
 LOAD_STATE = {
-    ModelPhase.ABSENT: "unloaded",
-    ModelPhase.LOADING: "loading",
-    ModelPhase.READY: "loaded",
-    ModelPhase.DRAINING: "unloading",
-    ModelPhase.FAILED: "failed",
+    Phase.ABSENT: "unloaded",
+    Phase.LOADING: "loading",
+    Phase.READY: "loaded",
+    Phase.DRAINING: "unloading",
+    Phase.FAILED: "failed",
 }
 """Our words for it, in those of llama-server's router."""
 
@@ -38,8 +39,8 @@ def discovery_routes(desk: Submitter, about: Callable[[], About]) -> APIRouter:
         return JSONResponse(
             {
                 "status": "ok",
-                "ready": ModelPhase.READY in phases,
-                "loading": phases.count(ModelPhase.LOADING),
+                "ready": Phase.READY in phases,
+                "loading": phases.count(Phase.LOADING),
             }
         )
 

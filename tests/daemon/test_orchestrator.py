@@ -11,14 +11,13 @@ import pytest
 
 from daemon.journal import Journal
 from daemon.orchestrator import ModelEntry, Orchestrator
-from daemon.snapshot import ModelPhase
 from daemon.tickets import Ask
 from engines.engine import Job, Plain, Receive
 from engines.fake import FakeEngine, Knobs
 from policies.limits import Limits
 from policies.messages import Arrived, Outcome, Reason, Start
 from policies.request import Class, Kind, Place
-from policies.view import ModelView
+from policies.view import ModelView, Phase
 from tests.sim.replay import replay
 
 CODER = ModelView("coder", frozenset(Kind), frozenset(), need_bytes=100, sequences=2)
@@ -102,7 +101,7 @@ def test_a_model_that_cannot_be_loaded_says_why() -> None:
             result = await daemon.orchestrator.submit(ASK).result()
             assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.LOAD_FAILED)
             assert "told to fail" in result.detail
-            assert daemon.orchestrator.snapshot().models[0].phase is ModelPhase.FAILED
+            assert daemon.orchestrator.snapshot().models[0].phase is Phase.FAILED
 
     asyncio.run(scenario())
 
@@ -232,7 +231,7 @@ def test_the_snapshot_follows() -> None:
 
     async def scenario() -> None:
         async with running(replace(FAST, used_bytes=70)) as daemon:
-            told: list[ModelPhase] = []
+            told: list[Phase] = []
             stop_watching = daemon.orchestrator.watch(
                 lambda: told.append(daemon.orchestrator.snapshot().models[0].phase)
             )
@@ -240,8 +239,8 @@ def test_the_snapshot_follows() -> None:
             stop_watching()
             snapshot = daemon.orchestrator.snapshot()
             model = snapshot.models[0]
-            assert told[0] is ModelPhase.LOADING
-            assert model.phase is ModelPhase.READY
+            assert told[0] is Phase.LOADING
+            assert model.phase is Phase.READY
             assert model.loaded is not None
             assert model.loaded.sequences == 4
             assert model.decode_tokens_per_s > 0
@@ -261,7 +260,7 @@ def test_preloading_takes_free_memory_only() -> None:
             daemon.orchestrator.preload("talker")
             await daemon.orchestrator.submit(replace(ASK, model="coder")).result()
             phases = [model.phase for model in daemon.orchestrator.snapshot().models]
-            assert phases == [ModelPhase.READY, ModelPhase.ABSENT]
+            assert phases == [Phase.READY, Phase.ABSENT]
 
     asyncio.run(scenario())
 

@@ -14,11 +14,12 @@ from daemon.http.app import make_app
 from daemon.http.connection import Limits
 from daemon.http.listeners import Listeners, start
 from daemon.http.settings import About, HttpSettings
-from daemon.snapshot import LatencySnapshot, ModelPhase, ModelSnapshot, Snapshot
+from daemon.snapshot import LatencySnapshot, ModelSnapshot, Snapshot
 from daemon.tickets import Ask, Desk, Ticket
 from engines.engine import Emitted, Loaded, Stopped, StopType, Timings, Usage
 from policies.messages import Outcome, Reason
 from policies.request import Class
+from policies.view import Phase
 
 LOADED = Loaded(
     rung="cpu",
@@ -38,9 +39,7 @@ TIMINGS = Timings(
 )
 
 
-def model(
-    *, phase: ModelPhase = ModelPhase.READY, fim: bool = True, chat: bool = True
-) -> ModelSnapshot:
+def model(*, phase: Phase = Phase.READY, fim: bool = True, chat: bool = True) -> ModelSnapshot:
     return ModelSnapshot(
         name="tiny",
         path="/somewhere/private/tiny.gguf",
@@ -49,7 +48,7 @@ def model(
         phase=phase,
         progress=None,
         detail="",
-        loaded=replace(LOADED, fim=fim, chat=chat) if phase is ModelPhase.READY else None,
+        loaded=replace(LOADED, fim=fim, chat=chat) if phase is Phase.READY else None,
         usage=Usage(private_bytes=1, mapped_bytes=2),
         running=1,
         prefill_tokens_per_s=100.0,

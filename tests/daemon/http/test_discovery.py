@@ -1,7 +1,7 @@
 """What clients ask first, and the status document."""
 
 from daemon.http.schemas_status import Status
-from daemon.snapshot import ModelPhase
+from policies.view import Phase
 
 
 def get(serving, path, **script):
@@ -13,7 +13,7 @@ def get(serving, path, **script):
 
 def test_health_is_ok_whatever_models_do(serving, snapshot_of_model):
     assert get(serving, "/health").json() == {"status": "ok", "ready": True, "loading": 0}
-    loading = (snapshot_of_model(phase=ModelPhase.LOADING),)
+    loading = (snapshot_of_model(phase=Phase.LOADING),)
     answer = get(serving, "/health", models=loading)
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
     assert get(serving, "/health", models=()).status_code == 200
@@ -28,7 +28,7 @@ def test_models_are_llama_cpps(serving, snapshot_of_model):
         7,
     )
     assert entry["status"] == {"value": "loaded"}
-    absent = (snapshot_of_model(phase=ModelPhase.ABSENT),)
+    absent = (snapshot_of_model(phase=Phase.ABSENT),)
     (entry,) = get(serving, "/v1/models", models=absent).json()["data"]
     assert (entry["meta"], entry["status"]) == ({}, {"value": "unloaded"})
 
