@@ -177,9 +177,9 @@ def test_detach_serves_until_it_is_stopped(hearth) -> None:
 def test_complete_starts_the_daemon_and_prints_a_completion(hearth, tmp_path: Path) -> None:
     file = tmp_path / "point.py"
     file.write_text(
-        "class Point:\n    def __init__(self, x, y):\n        self.x = x\n        self.\n"
+        "class Point:\n    def __init__(self, x, y):\n        self.x = x\n        self.y =\n"
     )
-    answer = hearth.run("complete", f"{file}:4:14", "--json")
+    answer = hearth.run("complete", f"{file}:4:17", "--json")
     assert answer.returncode == 0, answer.stderr
     document = json.loads(answer.stdout)
     assert document["text"]
