@@ -12,12 +12,17 @@ from pathlib import Path
 
 from daemon import __version__
 from daemon.cli.client import get_json
-from daemon.config import Config, Server, load_config
+from daemon.cli.show import size
+from daemon.config import Config, Model, Server, load_config
 from daemon.errors import BusyError, ConfigError, HearthError, ModelError
 from daemon.lifecycle import answers, running_pid
 from daemon.model_files import inspect
 from daemon.paths import Home
 from engines import devices
+from engines.gguf import Header
+from engines.needs import need_bytes
+from engines.spec import ModelSpec
+from policies.request import Kind
 
 SPARE_BYTES = 2 * 2**30
 """Less available memory than this leaves no room for a model worth having."""
@@ -124,6 +129,25 @@ def _models(config: Config) -> Iterator[Check]:
         else:
             detail = f"{model.name}: {header.architecture} {header.quantisation}, {model.path}"
             yield Check("model", "ok", detail)
+            yield from _settings(model, header, config.memory.budget)
+
+
+def _settings(model: Model, header: Header, budget: int | None) -> Iterator[Check]:
+    """Settings that are allowed and still will not do what their writer hopes for."""
+    spec = ModelSpec(model.name, str(model.path), model.context, model.sequences, model.kv_type)
+    need = need_bytes(header, spec, gpu=bool(devices.build_backends()))
+    if budget is not None and need > budget:
+        problem = f"{model.name} needs about {size(need)}; [memory] budget is {size(budget)}"
+        remedy = "raise `budget`, or lower `context` or `sequences` of this [[model]]"
+        yield Check("memory", "fail", problem, remedy, ModelError.exit_code)
+    trained = header.context_tokens
+    if model.context is not None and 0 < trained < model.context:
+        problem = f"{model.name}: `context` is {model.context}; it was trained for {trained}"
+        yield Check("model", "warn", problem, f"set `context` to {trained} or less")
+    talks = "tokenizer.chat_template" in header.fields
+    if not talks and Kind.CHAT in model.kinds and "kinds" in model.model_fields_set:
+        problem = f"{model.name} has no chat template: it cannot chat"
+        yield Check("model", "warn", problem, 'take "chat" from its `kinds`, or name another file')
 
 
 def _daemon(home: Home, pid: int | None) -> Check:

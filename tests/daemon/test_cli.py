@@ -146,6 +146,19 @@ def test_doctor_finds_a_broken_model(hearth, tmp_path: Path) -> None:
     assert checks["llama.cpp"]["state"] == "ok"
 
 
+def test_doctor_finds_settings_that_cannot_work(hearth, tmp_path: Path) -> None:
+    """They are allowed, and would only be noticed when nothing comes."""
+    model = tmp_path / "good.gguf"
+    shutil.copy(EMBEDDED_MODEL, model)
+    settings = 'kinds = ["chat"]\ncontext = 100000\n[memory]\nbudget = "1MiB"\n'
+    hearth.configure(_model(model) + settings)
+    answer = hearth.run("doctor", "--json")
+    assert answer.returncode == 6
+    said = [c["detail"] for c in json.loads(answer.stdout)["checks"] if c["state"] != "ok"]
+    for word in ("budget", "trained for 1024", "chat template"):
+        assert any(word in detail for detail in said), word
+
+
 def test_models_are_listed_with_what_is_wrong(hearth, tmp_path: Path) -> None:
     good = tmp_path / "good.gguf"
     shutil.copy(EMBEDDED_MODEL, good)
