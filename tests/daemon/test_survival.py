@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import signal
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -49,6 +50,11 @@ def stream(port: int, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
                     yield json.loads(line[5:])
 
 
+def healthy(port: int) -> bool:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+        return answer.status == 200 and json.load(answer)["status"] == "ok"
+
+
 def text_of(port: int, body: dict[str, Any], disturb: Callable[[], None] = lambda: None) -> str:
     """The whole text; `disturb` is called once some of it has come."""
     text, calm = "", True
@@ -66,8 +72,14 @@ def test_a_killed_worker_costs_a_stream_no_text_and_repeats_none(hearth):
     port = port_of(hearth)
     undisturbed = text_of(port, LONG)
     victim = workers(pid)[0]
-    disturbed = text_of(port, LONG, disturb=victim.kill)
-    assert disturbed == undisturbed
+    healths: list[bool] = []
+
+    def disturb() -> None:
+        victim.kill()
+        healths.append(healthy(port))
+
+    assert text_of(port, LONG, disturb) == undisturbed
+    assert healths == [True]
     assert workers(pid)[0].pid != victim.pid
     assert text_of(port, LONG | {"n_predict": 5})
     assert hearth.status()["models"][0]["deaths"] == 1
@@ -75,20 +87,22 @@ def test_a_killed_worker_costs_a_stream_no_text_and_repeats_none(hearth):
     assert "SIGKILL" in hearth.home.log_file.read_text()
 
 
-def test_a_request_that_kills_twice_is_poison_and_ends_with_a_reason(hearth):
-    """The second death ends it; the daemon answers, and serves the next one."""
+def test_a_request_whose_workers_keep_dying_ends_with_a_reason(hearth):
+    """ENGINE.md 22: it is taken up once, alone; dying again ends it in words. The daemon serves the next one."""
     pid = hearth.start()
     port = port_of(hearth)
     text_of(port, LONG | {"n_predict": 2})
-    kills = 0
+    killed: set[int] = set()
     events = []
     for event in stream(port, LONG):
         events.append(event)
-        running = workers(pid)
-        if running and kills < 2:
-            running[0].kill()
-            kills += 1
-    assert "error" in events[-1] or kills < 2
+        for worker in workers(pid):
+            if worker.pid not in killed:
+                killed.add(worker.pid)
+                worker.kill()
+    assert len(killed) >= 2
+    assert events[-1]["error"]["message"]
+    assert healthy(port)
     assert text_of(port, LONG | {"n_predict": 5})
 
 
