@@ -129,6 +129,7 @@ class Effects:
                 self.jobs[action.request_id],
                 urgency=action.urgency,
                 slack_s=action.slack_s,
+                gap_s=action.gap_s,
                 alone=action.alone,
                 sent=ticket.sent,
             )

@@ -11,6 +11,9 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+GAP_S_MAX = 60.0
+"""The longest pause between tokens of a request that was promised none."""
+
 
 class Chunk(msgspec.Struct, frozen=True):
     """A piece of another file, given to the model as context."""
@@ -26,6 +29,10 @@ class Fim(msgspec.Struct, frozen=True, tag="fim"):
     suffix: str
     chunks: tuple[Chunk, ...] = ()
     single_line: bool = False
+    repository: str = ""
+    """Name of the project, where the model was trained to see one; empty for an invented one."""
+    filename: str = ""
+    """Path of the document within the project, for models that were trained to see it."""
 
 
 class Plain(msgspec.Struct, frozen=True, tag="plain"):
@@ -69,10 +76,18 @@ class Sampling(msgspec.Struct, frozen=True):
     logit_bias: tuple[tuple[int, float], ...] = ()
 
 
+class Constraint(msgspec.Struct, frozen=True):
+    """What the answer must match: `kind` is "gbnf" (llama.cpp's grammars) or "json_schema"; `text` its source."""
+
+    kind: str
+    text: str
+
+
 class Job(msgspec.Struct, frozen=True):
     """Everything a worker must know to serve one request. It does not know what a class is.
 
-    `urgency` is larger for what should go first; `slack_s` is the time it can spare. `sent` are the tokens
+    `urgency` is larger for what should go first; `slack_s` is the time it can spare before its first token is
+    late, `gap_s` the longest pause between two tokens it was promised. `sent` are the tokens
     that a former worker already emitted: generation goes on behind them and repeats none (ENGINE.md 19, 22).
     `tokens_max` counts from the very first token, `sent` included.
     """
@@ -84,10 +99,16 @@ class Job(msgspec.Struct, frozen=True):
     stops: tuple[str, ...] = ()
     urgency: float = 0.0
     slack_s: float = 0.0
+    gap_s: float = GAP_S_MAX
     alone: bool = False
     sent: tuple[int, ...] = ()
+    parked: int | None = None
+    """Handle of the KV that was parked when it last stopped; restoring it may fail, and costs only time then."""
+    constraint: Constraint | None = None
     logprobs: bool = False
     """Whether `Emitted.logprob` is computed: it takes a pass over the vocabulary for each token."""
+    tops: int | None = None
+    """How many likeliest tokens `Emitted.scores` names beside each token; None for no scores at all."""
     predict_s_max: float | None = None
     """Stop (as if by the token limit) when generating has taken this long, but never before a first token."""
 
@@ -111,6 +132,8 @@ class Timings(msgspec.Struct, frozen=True):
     """From that step to the first token."""
     predict_ms: float = 0.0
     """From the first token to the last."""
+    shifted_tokens: int = 0
+    """Of the cached tokens, those whose cells were computed behind another prefix: an approximation (ENGINE.md 14)."""
 
 
 class Prepared(msgspec.Struct, frozen=True, tag="prepared"):
@@ -121,6 +144,21 @@ class Prepared(msgspec.Struct, frozen=True, tag="prepared"):
     cached_tokens: int
 
 
+class Likely(msgspec.Struct, frozen=True):
+    """A token, its bytes, and its natural log-probability before sampling's changes."""
+
+    token: int
+    piece: bytes
+    logprob: float
+
+
+class Score(msgspec.Struct, frozen=True):
+    """How likely an emitted token was, and the likeliest ones in its place, best first."""
+
+    chosen: Likely
+    tops: tuple[Likely, ...] = ()
+
+
 class Emitted(msgspec.Struct, frozen=True):
     """What one step gave one request. `text` is whole characters and may be empty (held back)."""
 
@@ -129,6 +167,8 @@ class Emitted(msgspec.Struct, frozen=True):
     text: str
     logprob: float
     """Sum of the natural log-probabilities of these tokens before sampling's changes; 0 unless asked for."""
+    scores: tuple[Score, ...] = ()
+    """One for each token, where `Job.tops` asked for them."""
 
 
 class Stepped(msgspec.Struct, frozen=True, tag="stepped"):
@@ -138,6 +178,14 @@ class Stepped(msgspec.Struct, frozen=True, tag="stepped"):
     prefilled_tokens: int
     duration_s: float
     used_cells: int
+
+
+class Parked(msgspec.Struct, frozen=True):
+    """KV that left the cache and belongs to the daemon now: `handle` finds it on the shelf (ENGINE.md 18)."""
+
+    handle: int
+    tokens: int
+    size_bytes: int
 
 
 class Stopped(msgspec.Struct, frozen=True, tag="stopped"):
@@ -154,6 +202,8 @@ class Stopped(msgspec.Struct, frozen=True, tag="stopped"):
     timings: Timings = Timings()
     detail: str = ""
     too_long: bool = False
+    parked: Parked | None = None
+    """What was saved of a request that was parked or evicted; None where nothing could be."""
 
 
 class Loading(msgspec.Struct, frozen=True, tag="loading"):
@@ -179,6 +229,12 @@ class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
     file_bytes: int = 0
     quantisation: str = ""
     languages: tuple[str, ...] = ()
+    can_trim: bool = True
+    """Whether the end of a sequence can be dropped: not in recurrent models (ENGINE.md 17)."""
+    can_shift: bool = True
+    """Whether cells can change their position."""
+    can_abort: bool = True
+    """Whether a step can be broken off inside: on the processor only (ENGINE.md 9)."""
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
@@ -226,6 +282,9 @@ class Engine(Protocol):
 
     def stop(self, request_id: int) -> None:
         """Take a job back: `Stopped` follows within one step, unless it crossed one already."""
+
+    def park(self, request_id: int) -> None:
+        """Take a job back and keep its KV on the shelf: `Stopped(parked)` follows, unless it crossed another."""
 
     def unload(self) -> None:
         """End: `Unloaded` follows when the process has exited."""

@@ -18,5 +18,11 @@ class ModelSpec(msgspec.Struct, frozen=True):
     """Type of the KV cache: f32, f16, q8_0 or q4_0."""
     gpu_layers: int | None = None
     threads: int | None = None
+    quantum_ms: float = 50.0
+    """What an interactive request may wait for work that is already inside a step (ENGINE.md 12)."""
+    reuse_shifted: bool = True
+    """Whether text that moved within the prompt keeps its cells: an approximation (ENGINE.md 14)."""
+    kept_bytes: int = 128 * 2**20
+    """Host memory for prompts whose sequence another prompt needed; they come back at the speed of a copy."""
     rungs_file: str = ""
     """Where the rung that worked on this machine is remembered; empty: nowhere."""

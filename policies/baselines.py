@@ -44,6 +44,11 @@ def slack_s(request: Request, waited_s: float) -> float:
     return SLACK_S_MAX if promised is None else max(0.0, promised - waited_s)
 
 
+def gap_s(request: Request) -> float:
+    """The longest pause between two of its tokens that a request was promised."""
+    return SLACK_S_MAX if request.promise.gap_s is None else request.promise.gap_s
+
+
 def lru_victims(holders: Sequence[Holder], *, shortfall_bytes: int) -> tuple[Holder, ...] | None:
     """Who must give back memory: idle ones first, each least recently used first, ties by name.
 

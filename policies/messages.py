@@ -119,6 +119,7 @@ class Halt(StrEnum):
     INVALID = "invalid"  # prompt too long, bad parameter: the request's fault
     FAILED = "failed"  # the engine's fault
     EVICTED = "evicted"  # the cache was full: its cells were taken, it may start again
+    PARKED = "parked"  # it was asked to make way, and what it had computed is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +173,16 @@ Event: TypeAlias = OuterEvent | InnerEvent
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Give the request to its model's engine. `alone`: nothing else may share its steps (after a death)."""
+    """Give the request to its model's engine. `alone`: nothing else may share its steps (after a death).
+
+    `slack_s`: what is left until its first token is late; `gap_s`: the longest pause it was promised after that.
+    """
 
     request_id: int
     model: str
     urgency: float
     slack_s: float
+    gap_s: float = 60.0
     alone: bool = False
 
 

@@ -61,11 +61,13 @@ class Promise:
 
     first_token_s: float | None = None
     whole_s: float | None = None
+    gap_s: float | None = None
+    """The pause between two tokens that one in twenty may exceed."""
 
 
 PROMISE_OF: dict[Class, Promise] = {
     Class.INTERACTIVE: Promise(first_token_s=0.3, whole_s=1.0),
-    Class.FOREGROUND: Promise(first_token_s=1.5),
+    Class.FOREGROUND: Promise(first_token_s=1.5, gap_s=0.25),
     Class.DEFERRED: Promise(whole_s=12.0),
     Class.BACKGROUND: Promise(),
     Class.SPECULATIVE: Promise(),

@@ -41,7 +41,7 @@ from typing import assert_never
 
 from policies import checks
 from policies.admission import has_room, in_the_way, is_welcome, yielding
-from policies.baselines import slack_s, urgency
+from policies.baselines import gap_s, slack_s, urgency
 from policies.book import Book, Entry, Stage
 from policies.intake import make_room, objection
 from policies.limits import Limits
@@ -304,6 +304,7 @@ class Scheduler:
             model.name,
             urgency=urgency(entry.request.klass),
             slack_s=slack_s(entry.request, now - entry.arrived_s),
+            gap_s=gap_s(entry.request),
             alone=entry.alone,
         )
 
