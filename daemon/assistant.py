@@ -19,8 +19,9 @@ from typing import Protocol
 from daemon.acceptance import Acceptance, Tally
 from daemon.choice import CERTAIN_ABOVE, Candidate, Origin, Written, likely, prefer_model, weigh
 from daemon.config import EMBEDDED_NAME
-from daemon.fim_window import Window, fim_of, readable_chars
+from daemon.fim_window import Spare, Window, fim_of, readable_chars
 from daemon.ignored import GitIgnored
+from daemon.neighbours import Neighbours
 from daemon.orchestrator import Orchestrator
 from daemon.snapshot import ModelSnapshot
 from daemon.status_board import StatusBoard
@@ -69,6 +70,8 @@ class DaemonAssistant:
         self._salt = secrets.token_bytes(16)
         self._board = StatusBoard(orchestrator, gpu=gpu)
         self._suggestions = Suggestions()
+        self._neighbours = Neighbours()
+        self._spare = Spare()
         self._acceptance = Acceptance()
 
     @property
@@ -80,8 +83,9 @@ class DaemonAssistant:
         """Answer a completion; cancelling the awaiting task withdraws the request."""
         if rest := self._suggestions.recall(query):  # 1
             return rest
-        others = [other.text for other in query.related if not self._ignored(other.path)]
-        found = self._look_up(query.prefix, query.suffix, others=others)
+        allowed = tuple(other for other in query.related if not self._ignored(other.path))
+        query = replace(query, related=allowed)
+        found = self._look_up(query.prefix, query.suffix, others=[one.text for one in allowed])
         model = self._board.model_for(query.language)
         instant = [] if query.invoked else _instant(found, model)
         if kept := self._keep_first(query, instant, Written()):  # 2
@@ -104,6 +108,7 @@ class DaemonAssistant:
         """The editor is gone: withdraw whatever it still waits for."""
         self._orchestrator.withdraw_client(session)
         self._suggestions.forget(session)
+        self._neighbours.forget(session)
         self._board.disconnected(session)
 
     def status(self) -> Status:
@@ -138,7 +143,8 @@ class DaemonAssistant:
     def _ask(self, query: Query, model: ModelSnapshot) -> Ask:
         embedded = _is_embedded(model)
         chars = EMBEDDED_CHARS if embedded else readable_chars(model.prefill_tokens_per_s)
-        fim = fim_of(query, self._window, chars, one_line=embedded)
+        beside = self._neighbours.beside(query, 0 if embedded else self._spare.chars(model))
+        fim = fim_of(query, self._window, chars, beside=beside, one_line=embedded)
         document = blake2b(f"{query.session}\n{query.uri}".encode(), key=self._salt, digest_size=16)
         return Ask(
             kind=Kind.POPUP if query.popup else Kind.COMPLETE,

@@ -96,6 +96,10 @@ class Model(Section):
     kv_type: Literal["f32", "f16", "q8_0", "q4_0"] = "f16"
     gpu_layers: Annotated[Annotated[int, Field(ge=0)] | None, OrAuto] = None
     threads: Annotated[Annotated[int, Field(ge=1, le=1024)] | None, OrAuto] = None
+    quantum_ms: Annotated[float, Field(gt=0, le=10_000)] = 50.0
+    """The longest that a completion may wait for lesser work which is already inside a step."""
+    reuse_shifted: bool = True
+    """Whether text that moved within the prompt is reused as it was computed: quicker, and an approximation."""
     pin: bool = False
 
 
@@ -103,6 +107,8 @@ class Memory(Section):
     """`[memory]`: what all models together may use; by default what the machine can spare."""
 
     budget: Size | None = None
+    parked: Size = 512 * 2**20
+    """What requests that made way have computed is kept up to this; over it the oldest computes again."""
 
 
 class Limits(Section):

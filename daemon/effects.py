@@ -20,6 +20,7 @@ from daemon.frames import event_of
 from daemon.tickets import Desk
 from engines import engine as frames
 from engines.engine import Engine, Frame, Job, Receive, Usage
+from engines.shelf import Shelf
 from policies.messages import Action, End, Event, Halt, Load, Start, Stop, Unload
 
 USAGE_KEPT_S = 2.0
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 MakeEngine = Callable[[str, Receive], Engine]
 
-_TO_GO_ON = (Halt.STOPPED, Halt.EVICTED)
+_TO_GO_ON = (Halt.STOPPED, Halt.EVICTED, Halt.PARKED)
 """Halts after which a request may start again: what its engine held back is not its last word."""
 
 
@@ -61,7 +62,7 @@ class Effects:
     """`perform` is everything the scheduler can do to the world.
 
     `post` takes the events that frames are, `answer` the ends of requests; `changed` is called where a change is
-    no event.
+    no event. `shelf` is the one on which the engines park, where they can.
     """
 
     def __init__(
@@ -74,8 +75,10 @@ class Effects:
         answer: Callable[[End], None],
         changed: Callable[[], None],
         clock: Callable[[], float],
+        shelf: Shelf | None = None,
     ) -> None:
         self.jobs: dict[int, Job] = {}
+        """What each open request asks of an engine, and what was parked of it."""
         self.seats = {model: Seat() for model in models}
         self.quiet = asyncio.Event()
         """Set while no engine is left."""
@@ -86,6 +89,7 @@ class Effects:
         self._answer = answer
         self._changed = changed
         self._clock = clock
+        self._shelf = shelf
 
     def perform(self, action: Action) -> None:
         """Do what the scheduler wishes. What has become pointless meanwhile is left undone."""
@@ -96,6 +100,7 @@ class Effects:
                 if engine := self.seats[model].engine:
                     engine.stop(request_id)
             case End():
+                self._keep_parked(action.request_id, None)
                 self._answer(action)
             case Load(model):
                 self._load(model)
@@ -124,9 +129,11 @@ class Effects:
         engine = self.seats[action.model].engine
         if ticket is None or engine is None:
             return  # it died just now, and the scheduler is about to hear of it
+        job = self.jobs[action.request_id]
+        self.jobs[action.request_id] = msgspec.structs.replace(job, parked=None)
         engine.submit(
             msgspec.structs.replace(
-                self.jobs[action.request_id],
+                job,
                 urgency=action.urgency,
                 slack_s=action.slack_s,
                 gap_s=action.gap_s,
@@ -180,6 +187,17 @@ class Effects:
                 ticket.feed(given, now)
 
     def _finish(self, frame: frames.Stopped) -> None:
+        if frame.parked:
+            self._keep_parked(frame.request_id, frame.parked.handle)
         ticket = self._desk.find(frame.request_id)
         if ticket and frame.halt not in _TO_GO_ON:
             ticket.finish(frame)
+
+    def _keep_parked(self, request_id: int, handle: int | None) -> None:
+        """Keep what was parked last, and drop what was before; of a request that has ended nothing is kept."""
+        job = self.jobs.get(request_id)
+        pointless = handle if job is None else job.parked
+        if job is not None:
+            self.jobs[request_id] = msgspec.structs.replace(job, parked=handle)
+        if self._shelf is not None and pointless is not None:
+            self._shelf.drop(pointless)

@@ -1,6 +1,6 @@
 """The live driver of the scheduler: takes the next event and the time, asks, notes, carries out, sets one alarm.
 
-Everything happens on one loop and only `run` hands events to the scheduler, so nothing needs a lock.
+Everything happens on one loop and events reach the scheduler one by one, in their order, so nothing needs a lock.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from daemon.metrics import Latencies
 from daemon.snapshot import ModelSnapshot, Snapshot
 from daemon.tickets import Ask, Desk, Ticket
 from engines.engine import Chat, Fim, Job, Plain, Prompt
+from engines.shelf import Shelf
 from policies.limits import Limits
 from policies.messages import (
     Arrived,
@@ -41,6 +42,8 @@ CLOSE_S = 1.5
 
 _OF_MODEL = (Reason.NO_ROOM, Reason.LOAD_FAILED, Reason.ENGINE, Reason.POISON)
 """Ends that a word about the model explains."""
+_MEASUREMENTS = (Stepped, Prepared)
+"""Events that call for nothing and move no alarm: many a second, on the cores that compute the tokens."""
 GIB = 2**30
 
 
@@ -53,7 +56,7 @@ class ModelEntry:
 
 
 class Orchestrator:
-    """Requests in, tickets out. `make_engine(name, receive)` makes the engine of one load."""
+    """Requests in, tickets out. `make_engine(name, receive)` makes the engine of one load; `shelf` is where they park."""
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class Orchestrator:
         *,
         limits: Limits | None = None,
         journal: Journal | None = None,
+        shelf: Shelf | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.journal = journal or Journal()
@@ -76,10 +80,11 @@ class Orchestrator:
             [view.name for view in self._views],
             make_engine,
             self._desk,
-            post=self._events.put_nowait,
+            post=self._post,
             answer=self._answer,
             changed=self._changed,
             clock=clock,
+            shelf=shelf,
         )
         self._alarm: asyncio.TimerHandle | None = None
         self._closing = False
@@ -169,6 +174,13 @@ class Orchestrator:
             self._alarm.cancel()
         self.journal.close()
 
+    def _post(self, event: Event) -> None:
+        """Let an event wait its turn. A measurement whose turn it is already wakes no task."""
+        if isinstance(event, _MEASUREMENTS) and self._events.empty():
+            self._handle(event)
+        else:
+            self._events.put_nowait(event)
+
     def _handle_posted(self) -> None:
         while not self._events.empty():
             self._handle(self._events.get_nowait())
@@ -178,11 +190,12 @@ class Orchestrator:
         now = self._clock()
         actions = self._scheduler.handle(event, now=now)
         self.journal.append(now, event, actions)
+        if isinstance(event, _MEASUREMENTS):
+            return
         for action in actions:
             self._effects.perform(action)
         self._rearm(now)
-        if not isinstance(event, Stepped | Prepared):
-            self._changed()
+        self._changed()
 
     def _rearm(self, now: float) -> None:
         if self._alarm:
@@ -271,7 +284,9 @@ def _job(number: int, ask: Ask) -> Job:
         tokens_max=ask.tokens_max,
         sampling=ask.sampling,
         stops=ask.stops,
+        constraint=ask.constraint,
         logprobs=ask.logprobs,
+        tops=ask.tops,
         predict_s_max=ask.predict_s_max,
     )
 

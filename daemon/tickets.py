@@ -9,8 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from engines.engine import Emitted, Prompt, Sampling, Stopped, StopType, Timings
+import msgspec
+
+from engines.engine import (
+    Constraint,
+    Emitted,
+    Prompt,
+    Sampling,
+    Score,
+    Stopped,
+    StopType,
+    Timings,
+)
 from policies.messages import Outcome, Reason
 from policies.request import Class, Kind, Place, Promise
 
@@ -35,15 +47,22 @@ class Ask:
     expires_s: float | None = None
     predict_s_max: float | None = None
     logprobs: bool = False
+    constraint: Constraint | None = None
+    """What the answer must match."""
+    tops: int | None = None
+    """How many likeliest tokens are named beside each token; None for no scores at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some text, the tokens it stands for, and their summed log-probability."""
+class Piece(msgspec.Struct, frozen=True):
+    """Some text, the tokens it stands for, their summed log-probability, and their scores if those were asked for."""
 
     text: str
     tokens: tuple[int, ...] = ()
     logprob: float = 0.0
+    scores: tuple[Score, ...] = ()
+
+
+Take: TypeAlias = Callable[[Piece | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +76,8 @@ class Result:
     model: str
     tokens: tuple[int, ...]
     logprob: float
+    scores: tuple[Score, ...]
+    """One for each token, where the request asked for them."""
     stop: StopType | None
     timings: Timings
     first_token_s: float | None
@@ -65,7 +86,7 @@ class Result:
 
 
 class Ticket:
-    """One request, waiting or running. Iterate `pieces()` or await `result()`; `cancel()` withdraws it."""
+    """One request, waiting or running. Iterate `pieces()` or `follow` it, await `result()`; `cancel()` withdraws it."""
 
     def __init__(
         self, request_id: int, model: str, now: float, withdraw: Callable[[int, Reason], None]
@@ -75,10 +96,12 @@ class Ticket:
         self._opened = now
         self._first: float | None = None
         self._withdraw = withdraw
-        self._pieces: asyncio.Queue[Piece | None] = asyncio.Queue()
+        self._early: list[Piece | None] = []
+        self._take: Take = self._early.append
         self._text: list[str] = []
         self._tokens: list[int] = []
         self._logprob = 0.0
+        self._scores: list[Score] = []
         self._stopped: Stopped | None = None
         self._result: Result | None = None
         self._ended = asyncio.Event()
@@ -98,10 +121,23 @@ class Ticket:
         if not self.ended:
             self._withdraw(self.id, reason)
 
+    def follow(self, take: Take) -> None:
+        """Call with every piece, those that have come already included, and with None at the end.
+
+        The call comes from within the engine's step: no task wakes up between a token and its reader, who must be
+        quick and may not raise. A ticket has one reader.
+        """
+        early, self._early = self._early, []
+        self._take = take
+        for piece in early:
+            take(piece)
+
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """Yield text as it comes, until the end. Leaving the loop early withdraws the request."""
+        pieces: asyncio.Queue[Piece | None] = asyncio.Queue()
+        self.follow(pieces.put_nowait)
         try:
-            while (piece := await self._pieces.get()) is not None:
+            while (piece := await pieces.get()) is not None:
                 yield piece
         finally:
             self.cancel()
@@ -118,13 +154,14 @@ class Ticket:
 
     def feed(self, emitted: Emitted, now: float) -> None:
         """Take what a step gave it."""
-        if self.ended:
+        if self._result is not None:
             return
         if self._first is None:
             self._first = now
         self._tokens.extend(emitted.tokens)
         self._logprob += emitted.logprob
-        self._put(Piece(emitted.text, emitted.tokens, emitted.logprob))
+        self._scores.extend(emitted.scores)
+        self._put(Piece(emitted.text, emitted.tokens, emitted.logprob, emitted.scores))
 
     def finish(self, stopped: Stopped) -> None:
         """Keep what the engine said at its end; `close` follows."""
@@ -144,18 +181,19 @@ class Ticket:
             model=self.model,
             tokens=tuple(self._tokens),
             logprob=self._logprob,
+            scores=tuple(self._scores),
             stop=stopped.stop if stopped else None,
             timings=stopped.timings if stopped else Timings(),
             first_token_s=None if self._first is None else self._first - self._opened,
             whole_s=now - self._opened,
         )
-        self._pieces.put_nowait(None)
+        self._take(None)
         self._ended.set()
         return self._result
 
     def _put(self, piece: Piece) -> None:
         self._text.append(piece.text)
-        self._pieces.put_nowait(piece)
+        self._take(piece)
 
 
 class Desk:

@@ -25,6 +25,7 @@ from engines.engine import Engine, Receive
 from engines.gguf import Header
 from engines.needs import need_bytes
 from engines.process import ProcessEngine
+from engines.shelf import Shelf
 from engines.spec import ModelSpec
 from lsp.endpoint import Endpoint
 from policies.limits import Limits
@@ -127,9 +128,10 @@ def _follow(orchestrator: Orchestrator, names: list[str], console: Console) -> N
 def _orchestrator(config: Config, headers: dict[str, Header], home: Home) -> Orchestrator:
     gpu = bool(devices.build_backends())
     specs = {model.name: _spec(model, home) for model in config.models}
+    shelf = Shelf(config.memory.parked)
 
     def make_engine(name: str, receive: Receive) -> Engine:
-        return ProcessEngine(specs[name], receive, devices.build_name)
+        return ProcessEngine(specs[name], receive, devices.build_name, shelf)
 
     entries = [
         ModelEntry(_view(m, headers[m.name], specs[m.name], gpu=gpu), str(m.path))
@@ -141,7 +143,7 @@ def _orchestrator(config: Config, headers: dict[str, Header], home: Home) -> Orc
         queue_class_max=config.limits.queue_class_max,
     )
     journal = Journal(config.limits.journal_max)
-    return Orchestrator(entries, make_engine, limits=limits, journal=journal)
+    return Orchestrator(entries, make_engine, limits=limits, journal=journal, shelf=shelf)
 
 
 def _spec(model: Model, home: Home) -> ModelSpec:
@@ -153,6 +155,8 @@ def _spec(model: Model, home: Home) -> ModelSpec:
         kv_type=model.kv_type,
         gpu_layers=model.gpu_layers,
         threads=model.threads,
+        quantum_ms=model.quantum_ms,
+        reuse_shifted=model.reuse_shifted,
         rungs_file=str(home.rungs_file),
     )
 

@@ -1,68 +1,51 @@
-"""The step loop's state: jobs wait for a sequence, run in one batch, and end. One thread owns it.
+"""The step loop: jobs wait for a sequence, run, and end.
 
-Rule 1. A job is admitted when a sequence is idle and its prompt and all of its tokens fit beside what the
-        running ones have reserved (ENGINE.md 6): a full cache is planned for, not met.
-Rule 2. An ended job's sequence stays filled until somebody needs it: that is the prefix cache. Only the latest few
-        stay, because what is kept has a price: every step attends over the highest used cell (ENGINE.md 7).
-Rule 3. The ledger changes exactly when `llama_decode` has said that the cache did.
-Rule 4. Return code 1: idle sequences are emptied, oldest first; then the least urgent job gives way (`evicted`).
-        Negative: the batch is tried again one job at a time, and who fails alone ends `failed` (ENGINE.md 8).
+One thread owns it; only `hurry` and `cached_tokens` may be called from another.
+
+Rule 1. A job is admitted when a sequence is idle. A sequence has cells of its own for a prompt and all of its tokens
+        (ENGINE.md 6), so nobody's running is ever the reason that another has no room.
+Rule 2. `policies.planner` says what a step evaluates; what came of it is known only from the cache's ledger.
+Rule 3. A step that was broken off is planned anew: what its sub-batches finished stays (ENGINE.md 10, 11).
+Rule 4. A batch that is refused, for whatever reason, is tried again one job at a time; who fails alone ends `failed`
+        (ENGINE.md 8).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from engines.engine import Emitted, Job, Stepped, Stopped, StopType, Timings
-from engines.kv import Ledger, best_prefix, seat
-from engines.llama import DECODED, NO_ROOM, Context, Entry, Model
-from engines.prompt import Layout
-from engines.sampling import Sampler, logprob
-from engines.text import TextStream
+from engines.cache import Cache, Parking
+from engines.constraint import MatcherError
+from engines.engine import Emitted, Parked, Stepped, Stopped, StopType, Timings
+from engines.interrupt import Interrupt
+from engines.llama import ABORTED, DECODED, NO_ROOM, Context, Feed, Model
+from engines.run import Arrival, Run, start
+from engines.selftest import Abilities
 from policies.messages import Halt
-from policies.step import Row, Share, plan
+from policies.planner import Planned, Planner
+from policies.step import Row, Step
 
 Clock = Callable[[], float]
 Told: TypeAlias = Stepped | Stopped
 """What the daemon is told."""
 
 
-@dataclass(slots=True)
-class _Run:
-    """One admitted job."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a batcher works."""
 
-    job: Job
-    sequence: int
-    history: list[int]
-    """Prompt and every token drawn since; the cache holds a beginning of it."""
-    evaluated: int
-    sampler: Sampler
-    text: TextStream
-    prompt_tokens: int
-    cached_tokens: int
-    arrived: float
-    started: float
-    first: float | None = None
-    emitted: int = 0
-    stop: StopType | None = None
-
-    @property
-    def waiting(self) -> int:
-        return len(self.history) - self.evaluated
-
-    @property
-    def reserved(self) -> int:
-        return self.prompt_tokens + self.job.tokens_max
-
-
-@dataclass(slots=True)
-class _Waiting:
-    job: Job
-    layout: Layout
-    arrived: float
+    running_max: int
+    """Jobs that may run at once."""
+    budget_tokens: int
+    """The most tokens of one step."""
+    abilities: Abilities
+    quantum_s: float = 0.05
+    reuse_shifted: bool = True
+    kept_bytes: int = 128 * 2**20
+    """Host memory for prompts that lost their sequence."""
 
 
 @dataclass(slots=True)
@@ -71,39 +54,43 @@ class _Output:
 
     frames: list[Told] = field(default_factory=list)
     emitted: list[Emitted] = field(default_factory=list)
+    prefilled: int = 0
 
 
 class Batcher:
-    """Runs jobs in one context.
-
-    `sequences` is how many the context has, `running_max` how many may run at once (the others keep prompts
-    that ended), `budget` the most tokens of one step.
-    """
+    """Runs jobs in one context. Without `parking`, what a parked job has computed is lost."""
 
     def __init__(
         self,
         model: Model,
         context: Context,
+        terms: Terms,
         *,
-        sequences: int,
-        running_max: int,
-        budget: int,
-        can_trim: bool,
+        parking: Parking | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         self._model = model
         self._context = context
-        self._running_max = running_max
-        self._kept_max = sequences - running_max
-        self._budget = budget
-        self._can_trim = can_trim
+        self._terms = terms
+        self._parking = parking
         self._clock = clock
-        self._ledger = Ledger(sequences)
-        self._all = range(sequences)
-        self._idle = list(self._all)
-        """Sequences nobody runs in, oldest use first; most still hold a cached prompt."""
-        self._runs: dict[int, _Run] = {}
-        self._waiting: dict[int, _Waiting] = {}
+        can = terms.abilities
+        self._cache = Cache(
+            context,
+            can_trim=can.trim,
+            can_shift=can.shift and terms.reuse_shifted,
+            kept_bytes=terms.kept_bytes,
+        )
+        self._planner = Planner(
+            budget_tokens=terms.budget_tokens, quantum_s=terms.quantum_s, can_abort=can.abort
+        )
+        self._interrupt = Interrupt(context, quantum_s=terms.quantum_s, clock=clock)
+        self._idle = list(range(context.sequences))
+        """Sequences nobody runs in, oldest use first; most still hold a prompt that ended."""
+        self._runs: dict[int, Run] = {}
+        self._waiting: dict[int, Arrival] = {}
+        self._planned: Planned | None = None
+        """The next step, from when `aboard` has told of it."""
 
     @property
     def busy(self) -> bool:
@@ -111,235 +98,179 @@ class Batcher:
         return bool(self._runs or self._waiting)
 
     @property
-    def ledger(self) -> Ledger:
-        """The ledger, for questions only."""
-        return self._ledger
+    def cache(self) -> Cache:
+        """The cache, for questions only."""
+        return self._cache
 
-    def cached_tokens(self, tokens: tuple[int, ...]) -> int:
-        """Return how much of a prompt is in the cache. Called from the intake thread: an estimate."""
-        return best_prefix(self._ledger, list(tokens), self._all, can_trim=self._can_trim)[1]
+    def cached_tokens(self, tokens: Sequence[int]) -> int:
+        """Return how much of a prompt is in the cache. Safe in any thread, and so an estimate."""
+        return self._cache.cached_tokens(list(tokens))
 
-    def submit(self, job: Job, layout: Layout, arrived: float) -> None:
+    def hurry(self, urgency: float) -> bool:
+        """A job was submitted: break off the running step for it, if that is worth it. Safe in any thread."""
+        return self._interrupt.hurry(urgency)
+
+    def submit(self, arrival: Arrival) -> None:
         """Take a job whose prompt is laid out."""
-        self._waiting[job.request_id] = _Waiting(job, layout, arrived)
+        self._waiting[arrival.job.request_id] = arrival
+        self._planned = None
 
     def stop(self, request_id: int) -> list[Told]:
         """Take a job back; its sequence is free when this returns."""
-        if waiting := self._waiting.pop(request_id, None):
-            timings = Timings(queued_ms=(self._clock() - waiting.arrived) * 1e3)
-            return [Stopped(request_id, Halt.STOPPED, timings=timings)]
-        if run := self._runs.get(request_id):
-            return [self._end(run, Halt.STOPPED)]
-        return []
+        return self._take_back(request_id, Halt.STOPPED)
+
+    def park(self, request_id: int) -> list[Told]:
+        """Take a job back and keep what it has computed, if there is anything and a place for it."""
+        run, parked = self._runs.get(request_id), None
+        if run and self._parking:
+            parked = self._cache.park(run.sequence, self._parking)
+        return self._take_back(request_id, Halt.PARKED, parked)
 
     def aboard(self) -> tuple[int, ...]:
         """Admit what can be admitted, and say who shares the next step."""
-        self._admit()
-        return tuple(share.id for share in self._plan())
+        return tuple(share.id for share in self._next().shares)
 
     def step(self) -> list[Told]:
-        """Evaluate one batch; return its frames: what ended, and one `Stepped` for all tokens."""
+        """Take one step; return its frames: one `Stepped` for all it did, and what ended."""
         began = self._clock()
-        out = _Output()
-        self._admit()
-        shares = self._plan()
-        if not shares:
+        planned, self._planned = self._next(), None
+        if not planned.shares:
             return []
-        prefilled = self._evaluate(shares, out)
-        stepped = Stepped(
-            tuple(out.emitted), prefilled, self._clock() - began, self._ledger.used_cells
-        )
-        return [stepped, *out.frames]
+        out = _Output()
+        self._evaluate(planned, out)
+        if not out.emitted and not out.prefilled:
+            return out.frames
+        lasted = self._clock() - began
+        used = self._cache.ledger.used_cells
+        return [Stepped(tuple(out.emitted), out.prefilled, lasted, used), *out.frames]
 
     # --- admission ----------------------------------------------------------------------------------
 
+    def _next(self) -> Planned:
+        if self._planned is None:
+            self._admit()
+            now = self._clock()
+            rows = [self._row(run, now) for run in self._runs.values()]
+            self._planned = self._planner.next(rows, idle_rows=len(self._fit_for_padding()))
+        return self._planned
+
+    def _row(self, run: Run, now: float) -> Row:
+        return run.row(self._cache.ledger.length(run.sequence), now)
+
     def _admit(self) -> None:
         urgent_first = sorted(
-            self._waiting.values(), key=lambda w: (-w.job.urgency, w.job.request_id)
+            self._waiting.values(), key=lambda a: (-a.job.urgency, a.job.request_id)
         )
-        for waiting in urgent_first:
-            if len(self._runs) >= self._running_max or not self._fits(waiting):
-                return
-            del self._waiting[waiting.job.request_id]
-            self._seat(waiting)
+        for arrival in urgent_first[: self._terms.running_max - len(self._runs)]:
+            del self._waiting[arrival.job.request_id]
+            self._seat(arrival)
 
-    def _fits(self, waiting: _Waiting) -> bool:
-        """Rule 1. Cached prompts are not counted: they give way when their cells are needed.
-
-        A job that is alone is always let in: nobody's end would make more room for it.
-        """
-        if not self._runs:
-            return True
-        reserved = sum(run.reserved for run in self._runs.values())
-        need = len(waiting.layout.tokens) + waiting.job.tokens_max
-        return reserved + need <= self._context.cells
-
-    def _seat(self, waiting: _Waiting) -> None:
-        job, prompt = waiting.job, [*waiting.layout.tokens, *waiting.job.sent]
-        busy = [run.sequence for run in self._runs.values()]
-        place = seat(self._ledger, prompt, self._idle, busy, can_trim=self._can_trim)
-        self._idle.remove(place.sequence)
-        self._keep(place.sequence, place.cached if place.source == place.sequence else 0)
-        if place.source != place.sequence:
-            self._context.copy(place.source, place.sequence, place.cached)
-            self._ledger.share(place.source, place.sequence, place.cached)
-        cached = self._ledger.length(place.sequence)
-        stream = TextStream(job.stops, waiting.layout.healed)
-        for token in job.sent:
-            stream.push(self._model.piece(token))
-        self._runs[job.request_id] = _Run(
-            job=job,
-            sequence=place.sequence,
-            history=prompt,
-            evaluated=cached,
-            sampler=Sampler(job.sampling, self._model.end_tokens, self._model.piece),
-            text=stream,
-            prompt_tokens=len(waiting.layout.tokens),
-            cached_tokens=min(cached, len(waiting.layout.tokens)),
-            arrived=waiting.arrived,
-            started=self._clock(),
-            emitted=len(job.sent),
+    def _seat(self, arrival: Arrival) -> None:
+        prompt = arrival.tokens
+        if arrival.job.parked is not None and self._parking:
+            self._cache.unpark(arrival.job.parked, prompt, self._idle, self._parking)
+        seat = self._cache.seat(prompt, self._idle, [r.sequence for r in self._runs.values()])
+        self._idle.remove(seat.sequence)
+        self._runs[arrival.job.request_id] = start(
+            arrival,
+            seat,
+            piece=self._model.piece,
+            end_tokens=self._model.end_tokens,
+            now=self._clock(),
         )
 
-    def _keep(self, sequence: int, length: int) -> None:
-        """Trim a sequence to its first `length` cells; empty it where the architecture cannot trim."""
-        if self._ledger.length(sequence) == length:
-            return
-        if not self._context.remove(sequence, length):
-            self._context.remove(sequence, 0)
-            length = 0
-        self._ledger.truncate(sequence, length)
+    def _fit_for_padding(self) -> list[int]:
+        """Idle sequences that can take a token and let go of it, the shortest first: all attend as far as the longest."""
+        if not self._terms.abilities.trim:
+            return []
+        length = self._cache.ledger.length
+        fit = (sequence for sequence in self._idle if length(sequence) < self._context.cells)
+        return sorted(fit, key=length)
 
     # --- one step -----------------------------------------------------------------------------------
 
-    def _plan(self) -> list[Share]:
-        rows = [
-            Row(
-                id=run.job.request_id,
-                waiting_tokens=run.waiting,
-                prefilling=run.waiting > 1 or run.first is None,
-                urgency=run.job.urgency,
-                slack_s=run.job.slack_s,
-                alone=run.job.alone,
-            )
-            for run in self._runs.values()
-        ]
-        return plan(rows, budget_tokens=self._budget)
-
-    def _evaluate(self, shares: list[Share], out: _Output) -> int:
-        """Decode the shares and draw from their logits; return how many prompt tokens were evaluated."""
-        entries, ends = self._entries(shares)
-        code = self._context.decode(entries)
-        while code == NO_ROOM and self._drop_oldest_cached():
-            code = self._context.decode(entries)
-        if code != DECODED:
-            return self._recover(code, shares, out)
-        prefilled = 0
-        for share, end in zip(shares, ends, strict=True):
-            run = self._runs[share.id]
-            if run.first is None or share.tokens > 1:
-                prefilled += share.tokens
-            fed = run.history[run.evaluated : run.evaluated + share.tokens]
-            self._ledger.append(run.sequence, fed)
-            run.evaluated += share.tokens
-            if not run.waiting:
-                self._draw(run, end, out)
-        return prefilled
-
-    def _entries(self, shares: list[Share]) -> tuple[list[Entry], list[int]]:
-        entries: list[Entry] = []
-        ends: list[int] = []
-        for share in shares:
-            run = self._runs[share.id]
-            last = len(run.history) - 1
-            positions = range(run.evaluated, run.evaluated + share.tokens)
-            entries += [Entry(run.history[p], p, run.sequence, p == last) for p in positions]
-            ends.append(len(entries) - 1)
-        return entries, ends
-
-    def _recover(self, code: int, shares: list[Share], out: _Output) -> int:
-        """Rule 4, when no idle sequence is left to empty."""
-        if len(shares) > 1 and code != NO_ROOM:
-            return sum(self._evaluate([share], out) for share in shares if share.id in self._runs)
-        if code != NO_ROOM:
-            failed = self._runs[shares[0].id]
-            detail = f"llama.cpp refused the batch (code {code})"
-            out.frames.append(self._end(failed, Halt.FAILED, detail=detail))
-            return 0
-        least = min(self._runs.values(), key=lambda run: (run.job.urgency, -run.job.request_id))
-        if len(self._runs) == 1:
-            detail = "the cache has no room for it, not even alone"
-            out.frames.append(self._end(least, Halt.FAILED, detail=detail))
+    def _evaluate(self, planned: Planned, out: _Output) -> None:
+        """Decode the shares and draw from their logits."""
+        runs = [self._runs[share.id] for share in planned.shares]
+        feeds = [self._feed(run, planned.tokens_each) for run in runs]
+        began = self._clock()
+        rows = [self._row(run, began) for run in runs]
+        if self._terms.abilities.abort and not self._cache.turning:
+            self._interrupt.begin(planned, began, committed=self._planner.committed)
+        code = self._cache.evaluate(feeds, self._fit_for_padding()[: planned.step.pads])
+        self._interrupt.end()
+        for run, row in zip(runs, rows, strict=True):
+            if not row.decoding:
+                out.prefilled += self._cache.ledger.length(run.sequence) - row.cells
+        if code == DECODED:
+            self._planner.ran(planned, self._clock() - began)
+            for index, run in enumerate(runs):
+                self._draw(run, index, out)
+        elif code == ABORTED:
+            self._planner.aborted()
         else:
-            out.frames.append(self._end(least, Halt.EVICTED))
-        self._drop_oldest_cached()
-        return 0
+            self._recover(code, planned, out)
 
-    def _drop_oldest_cached(self) -> bool:
-        kept = self._kept()
-        if kept:
-            self._keep(kept[0], 0)
-        return bool(kept)
+    def _feed(self, run: Run, tokens: int) -> Feed:
+        held = self._cache.ledger.length(run.sequence)
+        end = held + tokens
+        return Feed(run.sequence, held, run.history[held:end], wants_logits=end == len(run.history))
 
-    def _forget_oldest(self) -> None:
-        kept = self._kept()
-        for sequence in kept[: max(0, len(kept) - self._kept_max)]:
-            self._keep(sequence, 0)
-
-    def _kept(self) -> list[int]:
-        """Idle sequences that hold a prompt, the oldest first."""
-        return [sequence for sequence in self._idle if self._ledger.length(sequence)]
-
-    # --- tokens -------------------------------------------------------------------------------------
-
-    def _draw(self, run: _Run, entry: int, out: _Output) -> None:
-        if ended := self._over(
-            run
-        ):  # before a first token: a warm-up, or all of it was sent by a former worker
-            out.frames.append(self._finish(run, ended))
+    def _recover(self, code: int, planned: Planned, out: _Output) -> None:
+        """Rule 4."""
+        if len(planned.shares) > 1:
+            for share in planned.shares:
+                alone = Planned(Step((share,), turns=planned.step.turns))
+                self._evaluate(alone, out)
             return
-        logits = self._context.logits(entry)
-        token = run.sampler.draw(logits, run.history)
-        run.first = self._clock() if run.first is None else run.first
-        if token in self._model.end_tokens and not run.job.sampling.ignore_eos:
-            out.frames.append(self._finish(run, StopType("eos")))
+        run = self._runs[planned.shares[0].id]
+        detail = f"llama.cpp refused the batch (code {code})"
+        if code == NO_ROOM:
+            detail = "the cache has no room for it, not even alone"
+        out.frames.append(self._end(run, Halt.FAILED, detail=detail))
+
+    def _draw(self, run: Run, index: int, out: _Output) -> None:
+        """Draw a token for a run whose history is evaluated; end it where that was the last one."""
+        if self._cache.ledger.length(run.sequence) < len(run.history):
             return
-        run.emitted += 1
-        run.history.append(token)
-        text = run.text.push(self._model.piece(token))
-        score = logprob(logits, token) if run.job.logprobs else 0.0
-        out.emitted.append(Emitted(run.job.request_id, (token,), text, score))
-        if ended := self._over(run):
-            out.frames.append(self._finish(run, ended))
+        # A warm-up wants no token, and a former worker may have sent them all.
+        run.stop = run.ended(self._clock())
+        if run.stop is None:
+            try:
+                emitted = run.draw(self._context.logits(index), self._clock())
+            except MatcherError as error:
+                out.frames.append(self._end(run, Halt.FAILED, detail=str(error)))
+                return
+            if emitted:
+                out.emitted.append(emitted)
+        if run.stop:
+            out.frames.append(self._end(run, Halt.DONE, stop=run.stop, text=run.text.close()))
 
-    def _over(self, run: _Run) -> StopType | None:
-        if run.text.stopped_by is not None:
-            return StopType("word", run.text.stopped_by)
-        if run.emitted >= run.job.tokens_max or self._overdue(run):
-            return StopType("limit")
-        return None
+    # --- ends -----------------------------------------------------------------------------------------
 
-    def _overdue(self, run: _Run) -> bool:
-        limit = run.job.predict_s_max
-        return limit is not None and run.first is not None and self._clock() - run.first > limit
+    def _take_back(self, request_id: int, halt: Halt, parked: Parked | None = None) -> list[Told]:
+        self._planned = None
+        if run := self._runs.get(request_id):
+            return [self._end(run, halt, parked=parked)]
+        if waiting := self._waiting.pop(request_id, None):
+            if waiting.job.parked is not None and self._parking:
+                self._parking.pocket.forget(waiting.job.parked)
+            timings = Timings(queued_ms=(self._clock() - waiting.arrived_s) * 1e3)
+            return [Stopped(request_id, halt, timings=timings)]
+        return []
 
-    def _finish(self, run: _Run, stop: StopType) -> Stopped:
-        run.stop = stop
-        return self._end(run, Halt.DONE, text=run.text.close())
-
-    def _end(self, run: _Run, halt: Halt, *, text: str = "", detail: str = "") -> Stopped:
-        """Rule 2: forget the job, keep its cells."""
+    def _end(
+        self,
+        run: Run,
+        halt: Halt,
+        *,
+        stop: StopType | None = None,
+        text: str = "",
+        detail: str = "",
+        parked: Parked | None = None,
+    ) -> Stopped:
+        """Forget a job; its sequence keeps what it holds until somebody needs it."""
         del self._runs[run.job.request_id]
         self._idle.append(run.sequence)
-        self._forget_oldest()
-        now = self._clock()
-        first = now if run.first is None else run.first
-        timings = Timings(
-            prompt_tokens=run.prompt_tokens,
-            cached_tokens=run.cached_tokens,
-            emitted_tokens=run.emitted,
-            queued_ms=(run.started - run.arrived) * 1e3,
-            prompt_ms=(first - run.started) * 1e3,
-            predict_ms=(now - first) * 1e3,
-        )
-        return Stopped(run.job.request_id, halt, run.stop, text, timings, detail)
+        timings = run.timings(self._clock())
+        return Stopped(run.job.request_id, halt, stop, text, timings, detail, parked=parked)

@@ -1,4 +1,4 @@
-"""One worker process and its socket, seen from the daemon: spawned, spoken to, measured, waited for, buried."""
+"""One worker process and its sockets, seen from the daemon: spawned, spoken to, measured, waited for, buried."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import IO
 
 import psutil
 
 from engines.engine import Usage
-from engines.wire import Down, FrameError, Up, pack, reads_up
+from engines.wire import Down, FrameError, Hand, Lend, Up, pack, reads_up, send_descriptor
 
 EXIT_S_MAX = 1.0
 """How long a worker may take to end after its socket has closed, before it is killed."""
@@ -39,14 +39,21 @@ class Child:
     """A worker process. Whoever spawned it waits until it is `gone`, or buries it."""
 
     def __init__(
-        self, model: str, process: subprocess.Popen[bytes], words: IO[bytes], sock: socket.socket
+        self,
+        model: str,
+        process: subprocess.Popen[bytes],
+        words: IO[bytes],
+        sock: socket.socket,
+        descriptors: socket.socket,
     ) -> None:
         self._model = model
         self._process = process
         self._words = words
         self.sock = sock
-        self._incoming: asyncio.Queue[Up | None] = asyncio.Queue()
+        self._descriptors = descriptors
+        self._incoming: asyncio.Queue[Up | Exception | None] = asyncio.Queue()
         self._transport: asyncio.WriteTransport | None = None
+        self._hear: Callable[[Up], None] | None = None
 
     @classmethod
     async def spawn(cls, model: str) -> Child:
@@ -71,8 +78,18 @@ class Child:
         self._transport = transport
 
     def take(self, frame: Up | None) -> None:
-        """Queue a frame, or None: the socket is closed."""
-        self._incoming.put_nowait(frame)
+        """Take a frame, or None: the socket is closed. Behind others that wait it waits too."""
+        if not self._hear or frame is None or not self._incoming.empty():
+            self._incoming.put_nowait(frame)
+            return
+        try:
+            self._hear(frame)
+        except Exception as error:  # noqa: BLE001 -- it belongs to whoever awaits `frames`
+            self._incoming.put_nowait(error)
+
+    def listen(self, hear: Callable[[Up], None]) -> None:
+        """From now on hand over at once what `frames` does not hold yet: no task wakes up for a step."""
+        self._hear = hear
 
     def send(self, frame: Down) -> None:
         """Send a frame; one that comes after the end is lost. FrameError where it cannot be sent at all."""
@@ -80,8 +97,18 @@ class Child:
         if self._transport and not self._transport.is_closing():
             self._transport.write(data)
 
+    def pass_down(self, frame: Hand | Lend, fd: int) -> bool:
+        """Send a copy of a descriptor, and the frame that announces it. False where the worker takes no more."""
+        try:
+            send_descriptor(self._descriptors, frame.handle, fd)
+        except OSError:  # it is gone, or has been held up for hundreds of descriptors
+            return False
+        self.send(frame)
+        return True
+
     def hang_up(self) -> None:
-        """Close the socket, which ends the process."""
+        """Close the sockets, which ends the process."""
+        self._descriptors.close()
         if self._transport:
             self._transport.abort()
 
@@ -98,8 +125,10 @@ class Child:
         self._words.close()
 
     async def frames(self) -> AsyncIterator[Up]:
-        """Yield frames until the socket closes."""
+        """Yield frames until the socket closes. What went wrong in `listen`'s hearer is raised here."""
         while (frame := await self._incoming.get()) is not None:
+            if isinstance(frame, Exception):
+                raise frame
             yield frame
 
     async def gone(self) -> str:
@@ -139,24 +168,32 @@ class Child:
 
 
 def _start(model: str) -> Child:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        words = tempfile.TemporaryFile(prefix="hearth-worker-")  # noqa: SIM115 -- the child's to close
-        with theirs:
-            process = subprocess.Popen(  # noqa: S603 -- our own interpreter
-                [sys.executable, "-m", "engines.worker", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=words,
-                stderr=words,
-                pass_fds=[theirs.fileno()],
-                cwd=ROOT,
-                env={**_ENVIRON, **os.environ},
-                start_new_session=True,  # a Ctrl-C for the daemon is not for its workers
-            )
-    except OSError:
-        ours.close()
-        raise
-    return Child(model, process, words, ours)
+    """Start `engines.worker FD FD2`: the sockets of frames and of descriptors."""
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+        frames, its_frames = _socket_pair(ours, theirs)
+        descriptors, its_descriptors = _socket_pair(ours, theirs)
+        descriptors.setblocking(False)  # noqa: FBT003 -- the library's
+        words = ours.enter_context(tempfile.TemporaryFile(prefix="hearth-worker-"))
+        numbers = (its_frames.fileno(), its_descriptors.fileno())
+        process = subprocess.Popen(  # noqa: S603 -- our own interpreter
+            [sys.executable, "-m", "engines.worker", *map(str, numbers)],
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=words,
+            pass_fds=numbers,
+            cwd=ROOT,
+            env={**_ENVIRON, **os.environ},
+            start_new_session=True,  # a Ctrl-C for the daemon is not for its workers
+        )
+        ours.pop_all()
+    return Child(model, process, words, frames, descriptors)
+
+
+def _socket_pair(
+    ours: contextlib.ExitStack, theirs: contextlib.ExitStack
+) -> tuple[socket.socket, socket.socket]:
+    mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    return ours.enter_context(mine), theirs.enter_context(its)
 
 
 class _Reading(asyncio.Protocol):

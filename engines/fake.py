@@ -13,7 +13,8 @@ from typing import Protocol
 
 from engines import engine as frames
 from engines.engine import Job, Receive, StopType, Timings, Usage
-from engines.fake_text import answer, common, number, text_of, tokenise
+from engines.fake_text import answer, common, number, save, take_saved, text_of, tokenise
+from engines.shelf import Shelf
 from policies.messages import Halt
 
 _PROMPTS_KEPT = 16
@@ -85,11 +86,14 @@ class _Task:
     pieces: tuple[str, ...]
     stop: StopType
     submitted_s: float
+    restored: int = 0
+    """Prompt tokens that were parked."""
     cached: int = 0
     evaluated: int = 0
     """Prompt tokens in the cache."""
     emitted: int = 0
-    stopping: bool = False
+    leaving: Halt | None = None
+    """How it is to leave before it is done."""
     begun_s: float | None = None
     first_s: float | None = None
 
@@ -99,14 +103,19 @@ class _Task:
 
 
 class FakeEngine:
-    """Implements `engines.engine.Engine`."""
+    """Implements `engines.engine.Engine`. Without a `shelf` nothing can be parked."""
 
     def __init__(
-        self, receive: Receive, knobs: Knobs | None = None, timers: Timers | None = None
+        self,
+        receive: Receive,
+        knobs: Knobs | None = None,
+        timers: Timers | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         self._receive = receive
         self._knobs = knobs or Knobs()
         self._timers_given = timers
+        self._shelf = shelf
         self._timers: dict[int, Handle] = {}
         self._next_timer = 0
         self._waiting: list[_Task] = []
@@ -130,16 +139,18 @@ class FakeEngine:
         pieces, stop = answer(job, self._knobs.script(job))
         sent = tuple(map(number, pieces[: len(job.sent)]))
         task = _Task(job, prompt + sent, pieces[len(job.sent) :], stop, self._clock.time())
+        task.restored = common(task.prompt, take_saved(self._shelf, job.parked))
         self._waiting.append(task)
         self._waiting.sort(key=lambda task: -task.job.urgency)
         self._later(0.0, lambda: self._prepare(task))
 
     def stop(self, request_id: int) -> None:
         """Take a job back, at the end of the step if it is inside one."""
-        for task in (*self._waiting, *self._active):
-            if task.job.request_id == request_id:
-                task.stopping = True
-        self._later(0.0, self._go_on)
+        self._take_back(request_id, Halt.STOPPED)
+
+    def park(self, request_id: int) -> None:
+        """Take a job back, and keep its tokens on the shelf."""
+        self._take_back(request_id, Halt.PARKED)
 
     def unload(self) -> None:
         """End as asked."""
@@ -159,6 +170,12 @@ class FakeEngine:
         self._active.clear()
         self._kept.clear()
         self._loaded = self._stepping = False
+
+    def _take_back(self, request_id: int, halt: Halt) -> None:
+        for task in (*self._waiting, *self._active):
+            if task.job.request_id == request_id:
+                task.leaving = halt
+        self._later(0.0, self._go_on)
 
     # --- the worker's side ------------------------------------------------------------------------------
 
@@ -181,6 +198,8 @@ class FakeEngine:
                 fim=True,
                 chat=True,
                 architecture="fake",
+                can_shift=False,
+                can_abort=False,
             )
         )
         self._go_on()
@@ -202,15 +221,16 @@ class FakeEngine:
 
     def _cached(self, task: _Task) -> int:
         """How much of its prompt is in the cache; the last token is always evaluated, for its logits."""
-        longest = max((common(task.prompt, kept) for kept in self._kept), default=0)
+        longest = max([task.restored, *(common(task.prompt, kept) for kept in self._kept)])
         return min(longest, max(0, len(task.prompt) - 1))
 
     def _go_on(self) -> None:
         """Between two steps: let go who was stopped, take who fits, begin the next step."""
         if self._stepping or not self._loaded:
             return
-        for task in [task for task in (*self._waiting, *self._active) if task.stopping]:
-            self._leave(task, Halt.STOPPED)
+        for task in (*self._waiting, *self._active):
+            if task.leaving:
+                self._leave(task, task.leaving)
         self._take()
         if self._active:
             self._begin_step()
@@ -304,8 +324,13 @@ class FakeEngine:
         if task.evaluated:
             self._kept = [task.prompt[: task.evaluated], *self._kept][:_PROMPTS_KEPT]
         stop = task.stop if halt is Halt.DONE else None
+        parked = None
+        if halt in (Halt.PARKED, Halt.EVICTED):
+            written = tuple(map(number, task.pieces[: task.emitted]))
+            parked = save(self._shelf, task.prompt[: task.evaluated] + written)
+        timings = self._timings(task)
         self._receive(
-            frames.Stopped(task.job.request_id, halt, stop=stop, timings=self._timings(task))
+            frames.Stopped(task.job.request_id, halt, stop, timings=timings, parked=parked)
         )
 
     def _timings(self, task: _Task) -> Timings:

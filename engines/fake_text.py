@@ -1,11 +1,17 @@
-"""How the fake engine reads and writes: a token for each word, and an answer that is known from the start."""
+"""How the fake engine reads and writes: a token for each word, an answer that is known from the start.
+
+What it parks is the tokens alone, in its own format.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
+from array import array
 
-from engines.engine import Fim, Job, Plain, Prompt, StopType
+from engines.engine import Fim, Job, Parked, Plain, Prompt, StopType
+from engines.shelf import Shelf
 
 
 def tokenise(text: str) -> tuple[int, ...]:
@@ -48,3 +54,22 @@ def answer(job: Job, text: str) -> tuple[tuple[str, ...], StopType]:
     if len(pieces) > job.tokens_max:
         pieces, stop = pieces[: job.tokens_max], StopType("limit")
     return pieces, stop
+
+
+def save(shelf: Shelf | None, tokens: tuple[int, ...]) -> Parked | None:
+    """Park tokens; None without a shelf, or where there is nothing to park or no room."""
+    if shelf is None or not tokens:
+        return None
+    handle, fd = shelf.blank()
+    os.pwrite(fd, array("Q", tokens).tobytes(), 0)
+    size_bytes = shelf.keep(handle)
+    return None if size_bytes is None else Parked(handle, len(tokens), size_bytes)
+
+
+def take_saved(shelf: Shelf | None, handle: int | None) -> tuple[int, ...]:
+    """Use up what was parked; nothing where it is no longer kept."""
+    if shelf is None or handle is None or (fd := shelf.find(handle)) is None:
+        return ()
+    saved = array("Q", os.pread(fd, os.fstat(fd).st_size, 0))
+    shelf.drop(handle)
+    return tuple(saved)

@@ -1,85 +1,68 @@
-"""The worker's own ledger of the cache, and the choice of the sequence that a new prompt runs in.
+"""The worker's own ledger of the cache, and what of it a new prompt can use.
 
-Rule 1. A sequence holds positions 0..n-1 without gaps; the ledger knows the token at each and which cell it is.
-Rule 2. A cell may have several owners (a shared prefix); it is free when the last one lets go.
-Rule 3. Reuse and trimming are decided from the ledger, never guessed from llama.cpp (ENGINE.md 5).
+Rule 1. A sequence holds positions 0..n-1 without gaps; the ledger knows the token at each.
+Rule 2. A cell has exactly one owner: each sequence has cells of its own, and a prefix that two prompts share is
+        copied, not shared. So a shift can never move a cell under another sequence (ENGINE.md 15).
+Rule 3. Reuse, trimming and shifting are decided from the ledger, never guessed from llama.cpp (ENGINE.md 5).
 Rule 4. A prompt never reuses all of itself: its last token is evaluated again, because its logits are needed.
-Rule 5. Where the architecture cannot trim (sliding window, recurrent), a cached sequence is reused only when
-        all of it is the beginning of the prompt.
+Rule 5. Where the architecture cannot trim (recurrent), what is held is reused only when all of it is the
+        beginning of the prompt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
+
+import numpy as np
+
+CHUNK_MIN_TOKENS = 32
+"""A moved chunk must be at least so long: short ones match by accident and save nothing."""
+COPY_SHARE = 16
+"""A prefix is copied only from a sequence of at most so many times its length: all of it goes through the copy."""
 
 
 class Ledger:
-    """Which sequence owns which cells, and what they hold."""
+    """Which tokens each sequence holds, by position."""
 
     def __init__(self, sequences: int) -> None:
         self._tokens: list[list[int]] = [[] for _ in range(sequences)]
-        self._cells: list[list[int]] = [[] for _ in range(sequences)]
-        self._owners: dict[int, int] = {}
-        self._fresh = count()
 
     @property
     def used_cells(self) -> int:
-        """Cells that have an owner."""
-        return len(self._owners)
+        """Cells that hold a token."""
+        return sum(map(len, self._tokens))
 
-    def tokens(self, sequence: int) -> Sequence[int]:
-        """Return what a sequence holds, by position."""
+    def tokens(self, sequence: int) -> list[int]:
+        """Return what a sequence holds, by position; not to be changed."""
         return self._tokens[sequence]
 
     def length(self, sequence: int) -> int:
         """Return how many positions a sequence holds."""
         return len(self._tokens[sequence])
 
-    def owners(self, sequence: int, position: int) -> int:
-        """Return how many sequences own this cell."""
-        return self._owners[self._cells[sequence][position]]
-
     def append(self, sequence: int, tokens: Sequence[int]) -> None:
         """Record tokens that were evaluated behind what the sequence held."""
-        cells = [next(self._fresh) for _ in tokens]
         self._tokens[sequence] += tokens
-        self._cells[sequence] += cells
-        self._owners.update(dict.fromkeys(cells, 1))
 
     def truncate(self, sequence: int, length: int) -> None:
         """Let go of everything from position `length` on."""
-        for cell in self._cells[sequence][length:]:
-            self._owners[cell] -= 1
-            if not self._owners[cell]:
-                del self._owners[cell]
         del self._tokens[sequence][length:]
-        del self._cells[sequence][length:]
 
-    def share(self, source: int, target: int, length: int) -> None:
-        """Make an empty `target` own the first `length` cells of `source` as well."""
-        assert not self._tokens[target], "a prefix is shared only with an empty sequence"
-        self._tokens[target] = self._tokens[source][:length]
-        self._cells[target] = self._cells[source][:length]
-        for cell in self._cells[target]:
-            self._owners[cell] += 1
-
-    def freed_by(self, sequence: int) -> int:
-        """Return how many cells would be free if this sequence were emptied."""
-        return sum(self._owners[cell] == 1 for cell in self._cells[sequence])
+    def cut(self, sequence: int, start: int, end: int) -> None:
+        """Let go of the positions from `start` to before `end`; what follows moves down."""
+        del self._tokens[sequence][start:end]
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """Where a prompt will run: in `sequence`, with the first `cached` tokens taken from `source`."""
+class Chunk:
+    """Held tokens from `start` on, `length` of them, that a prompt has at another position."""
 
-    sequence: int
-    source: int
-    cached: int
+    start: int
+    length: int
 
 
-def shared_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+def shared_prefix(a: list[int], b: list[int]) -> int:
     """Return how many tokens two lists have in common at their beginning."""
     most = min(len(a), len(b))
     if a[:most] == b[:most]:
@@ -96,43 +79,107 @@ def shared_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     return low
 
 
-def best_prefix(
-    ledger: Ledger, prompt: Sequence[int], sequences: Sequence[int], *, can_trim: bool
-) -> tuple[int, int]:
-    """Return (sequence, tokens reusable) of the cached sequence that shares most with the prompt."""
-    best, most = -1, 0
-    for sequence in sequences:
-        held = ledger.tokens(sequence)
-        shared = min(shared_prefix(held, prompt), len(prompt) - 1)
-        if not can_trim and shared < len(held):
-            shared = 0
-        if shared > most:
-            best, most = sequence, shared
-    return best, most
+def reusable(held: list[int], prompt: list[int], *, can_trim: bool) -> int:
+    """Return how many tokens of a prompt need not be evaluated where `held` are in the cache (rules 4, 5)."""
+    shared = min(shared_prefix(held, prompt), len(prompt) - 1)
+    return shared if can_trim or shared == len(held) else 0
 
 
-def seat(
+def moved_chunks(held: list[int], prompt: list[int], kept: int) -> list[Chunk]:
+    """Return the chunks of `held` that go on where the first `kept` tokens of the prompt end.
+
+    They are in order and do not overlap: dropping what lies between them makes the prompt's beginning of what is
+    held. That is what happens when a window of text scrolls. (The idea is llama-server's `--cache-reuse`.)
+    """
+    chunks: list[Chunk] = []
+    data, last = np.asarray(held, np.int32).tobytes(), len(prompt) - 1
+    at, kept = kept, min(kept, last)
+    while last - kept >= CHUNK_MIN_TOKENS:
+        wanted = np.asarray(prompt[kept : kept + CHUNK_MIN_TOKENS], np.int32).tobytes()
+        start = _find_aligned(data, wanted, at)
+        if start < 0:
+            break
+        length = shared_prefix(held[start:], prompt[kept:last])
+        chunks.append(Chunk(start, length))
+        at, kept = start + length, kept + length
+    return chunks
+
+
+def _find_aligned(data: bytes, wanted: bytes, start: int) -> int:
+    """Return the index of the first whole token at which `wanted` begins; -1 where it does not."""
+    at = data.find(wanted, 4 * start)
+    while at >= 0 and at % 4:
+        at = data.find(wanted, at + 1)
+    return at // 4 if at >= 0 else -1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a prompt will run, and where what is there of it comes from.
+
+    `cached` tokens come from sequence `source` (which may be `sequence` itself), or from the kept prompt number `kept`,
+    or from `chunks` of `sequence` that move behind its first tokens; `cached` counts those too.
+    """
+
+    sequence: int
+    cached: int = 0
+    source: int | None = None
+    kept: int | None = None
+    chunks: tuple[Chunk, ...] = ()
+
+
+def place(
+    prompt: list[int],
     ledger: Ledger,
-    prompt: Sequence[int],
     idle: Sequence[int],
     busy: Sequence[int],
+    kept: Sequence[list[int]],
     *,
     can_trim: bool,
-) -> Seat:
-    """Choose where a prompt runs. `idle` is ordered by last use, oldest first, and is not empty.
+    turn_tokens: int | None,
+) -> Place:
+    """Choose where a prompt runs. `idle` is ordered by last use, the oldest first, and is not empty.
 
-    1. Nothing cached helps: the oldest idle sequence, emptied.
-    2. An idle sequence is the beginning of the prompt, or most of it would be kept anyway: go on in it.
-    3. Otherwise share the prefix with the oldest other idle sequence, and keep the source as it is: the next
-       prompt may be closer to it. A busy source is always shared.
+    1. An idle sequence holds chunks that moved, and moving them saves clearly more than any prefix does, also after
+       paying for the turn of the keys (`turn_tokens`; None: nothing may be moved).
+    2. A kept prompt has the longest beginning: it comes back to the oldest idle sequence.
+    3. An idle sequence has it, and holds little else or is the only one: go on in it.
+    4. A sequence has it, and is not so long that copying costs more than it saves: copy it.
+    5. Nothing helps: the oldest idle sequence, emptied.
     """
-    source, cached = best_prefix(ledger, prompt, [*idle, *busy], can_trim=can_trim)
-    if source < 0:  # 1
-        return Seat(idle[0], idle[0], 0)
-    keeps_most = 2 * cached >= ledger.length(source)
-    if source in idle and (keeps_most or len(idle) == 1 or not can_trim):  # 2
-        return Seat(source, source, cached)
-    if not can_trim:
-        return Seat(idle[0], idle[0], 0)
-    target = next(sequence for sequence in idle if sequence != source)  # 3
-    return Seat(target, source, cached)
+    shared = {
+        sequence: reusable(ledger.tokens(sequence), prompt, can_trim=can_trim)
+        for sequence in (*reversed(idle), *busy)
+    }
+    source = max(shared, key=lambda sequence: shared[sequence])
+    from_kept = [reusable(tokens, prompt, can_trim=can_trim) for tokens in kept]
+    most, most_kept = shared[source], max(from_kept, default=0)
+    if turn_tokens is not None:  # 1
+        moved = _most_moved(prompt, ledger, idle, shared)
+        if moved and moved.cached >= 2 * max(most, most_kept) + turn_tokens:
+            return moved
+    if most_kept > most:  # 2
+        return Place(idle[0], most_kept, kept=from_kept.index(most_kept))
+    length = ledger.length(source)
+    if most and source in idle and (2 * most >= length or len(idle) == 1):  # 3
+        return Place(source, most, source=source)
+    others = [sequence for sequence in idle if sequence != source]
+    if most and others and COPY_SHARE * most >= length:  # 4
+        return Place(others[0], most, source=source)
+    return Place(idle[0])  # 5
+
+
+def _most_moved(
+    prompt: list[int], ledger: Ledger, idle: Sequence[int], shared: dict[int, int]
+) -> Place | None:
+    found = [
+        Place(
+            sequence,
+            shared[sequence] + sum(chunk.length for chunk in chunks),
+            source=sequence,
+            chunks=tuple(chunks),
+        )
+        for sequence in idle
+        if (chunks := moved_chunks(ledger.tokens(sequence), prompt, shared[sequence]))
+    ]
+    return max(found, key=lambda place: place.cached, default=None)

@@ -158,20 +158,22 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One token of a batch."""
+class Feed:
+    """Tokens that one sequence evaluates in a batch, from `position` on."""
 
-    token: int
-    position: int
     sequence: int
+    position: int
+    tokens: Sequence[int]
     wants_logits: bool
+    """Whether the logits behind the last of them are wanted."""
 
 
 class Context:
-    """One llama_context with many sequences in a unified cache.
+    """One llama_context with many sequences, each with cells of its own.
 
-    `cells` are shared by all sequences; `batch` is the most tokens of one `decode`, `sub_batch` of one graph.
-    At most one entry a sequence may want logits.
+    `cells` are what one sequence has; `batch` is the most tokens of one `decode`, `sub_batch` of one graph.
+    Sequences do not share cells (`kv_unified` is off): in one cache for all of them each token would attend over
+    what every other sequence holds, and its result would depend on where its cells happen to lie.
     """
 
     def __init__(
@@ -186,21 +188,25 @@ class Context:
         threads: int,
     ) -> None:
         params = lib.llama_context_default_params()
-        params.n_ctx, params.n_batch, params.n_ubatch = cells, batch, sub_batch
+        params.n_ctx, params.n_batch, params.n_ubatch = cells * sequences, batch, sub_batch
         params.n_seq_max = params.n_outputs_max = (
             sequences  # logits for more would only take memory
         )
         params.n_threads = params.n_threads_batch = threads
-        params.kv_unified, params.no_perf = True, True
+        params.kv_unified, params.no_perf = False, True
         params.type_k = params.type_v = KV_TYPES[kv_type]
         self._model = model
         self._handle = lib.llama_init_from_model(model.handle, params)
         if not self._handle:
             raise LoadError(log_tail() or "llama.cpp could not make a context")
-        self.cells: int = lib.llama_n_ctx(self._handle)
+        self.sequences = sequences
+        self.cells: int = lib.llama_n_ctx_seq(self._handle)
         self._memory = lib.llama_get_memory(self._handle)
         self.can_shift: bool = lib.llama_memory_can_shift(self._memory)
+        """What llama.cpp says; it also says so where a shift gives nonsense: `selftest.probe` tries it."""
+        self._window: int = lib.llama_model_n_swa(model.handle)
         self._allocate(batch)
+        self._listen()
 
     def _allocate(self, batch: int) -> None:
         """Keep the arrays of a llama_batch as NumPy buffers: a step fills them by column, not by cell."""
@@ -222,29 +228,83 @@ class Context:
             logits=self._wants.ctypes.data_as(int8),
         )
 
-    def decode(self, entries: Sequence[Entry]) -> int:
+    def _listen(self) -> None:
+        """Let `abort` reach a running step.
+
+        llama.cpp asks a callback at every node of the graph, some 500 times a step: one in Python would take the
+        interpreter's lock each time. The C library's own `strlen` is one: of the flag, a string of no or one
+        character, it says 0 or 1.
+        """
+        self._flag = ctypes.create_string_buffer(2)
+        ask = ctypes.cast(ctypes.CDLL(None).strlen, lib.ggml_abort_callback)
+        lib.llama_set_abort_callback(self._handle, ask, ctypes.cast(self._flag, ctypes.c_void_p))
+
+    def abort(self) -> None:
+        """Break off the step that runs, where the backend can. Safe in any thread; `resume` ends it."""
+        self._flag[0] = b"\x01"
+
+    def resume(self) -> None:
+        """Let steps run again."""
+        self._flag[0] = b"\x00"
+
+    def decode(self, feeds: Sequence[Feed]) -> int:
         """Evaluate a batch; the answer is DECODED, NO_ROOM, ABORTED or negative (ENGINE.md 8)."""
-        n = len(entries)
-        self._token[:n] = [e.token for e in entries]
-        self._position[:n] = [e.position for e in entries]
-        self._owner[:n] = [e.sequence for e in entries]
-        self._wants[:n] = [e.wants_logits for e in entries]
-        self._batch.n_tokens = n
+        end = 0
+        self._ends: list[int] = []
+        for feed in feeds:
+            begin, end = end, end + len(feed.tokens)
+            self._token[begin:end] = feed.tokens
+            self._position[begin:end] = np.arange(feed.position, feed.position + end - begin)
+            self._owner[begin:end] = feed.sequence
+            self._wants[begin:end] = 0
+            self._wants[end - 1] = feed.wants_logits
+            self._ends.append(end - 1)
+        self._batch.n_tokens = end
         return int(lib.llama_decode(self._handle, self._batch))
 
     def logits(self, index: int) -> npt.NDArray[np.float32]:
-        """Return the logits behind entry `index` of the last batch: a view that the next decode overwrites."""
-        pointer = lib.llama_get_logits_ith(self._handle, index)
+        """Return the logits behind feed `index` of the last batch: a view that the next decode overwrites."""
+        pointer = lib.llama_get_logits_ith(self._handle, self._ends[index])
         return np.ctypeslib.as_array(pointer, shape=(self._model.n_vocab,))
 
-    def remove(self, sequence: int, start: int) -> bool:
-        """Drop a sequence's cells from position `start` on; False where the architecture cannot."""
-        return bool(lib.llama_memory_seq_rm(self._memory, sequence, start, -1))
+    def remove(self, sequence: int, start: int, end: int = -1) -> bool:
+        """Drop a sequence's cells from `start` to `end` (-1: all that follow); False where it cannot.
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Let `target` share the first `length` cells of `source`."""
-        lib.llama_memory_seq_cp(self._memory, source, target, 0, length)
+        Where a layer sees a window only, its older cells may be gone (after a restore they are): llama.cpp trims
+        behind them all the same and computes on without them. Such a trim is refused here.
+        """
+        seen_from = max(0, start - self._window + 1)
+        if (
+            self._window
+            and 0 < start < self.length(sequence)
+            and self._oldest(sequence) > seen_from
+        ):
+            return False
+        return bool(lib.llama_memory_seq_rm(self._memory, sequence, start, end))
+
+    def _oldest(self, sequence: int) -> int:
+        return int(lib.llama_memory_seq_pos_min(self._memory, sequence))
+
+    def shift(self, sequence: int, start: int, by: int) -> None:
+        """Move the cells from `start` on to other positions; their keys are turned before the next decode."""
+        lib.llama_memory_seq_add(self._memory, sequence, start, -1, by)
 
     def length(self, sequence: int) -> int:
         """Return how many positions a sequence holds, by llama.cpp's own account."""
         return int(lib.llama_memory_seq_pos_max(self._memory, sequence)) + 1
+
+    def state_bytes(self, sequence: int) -> int:
+        """Return the size of what `save` would write."""
+        return int(lib.llama_state_seq_get_size(self._handle, sequence))
+
+    def save(self, sequence: int, address: int, size: int) -> int:
+        """Copy a sequence's state to memory at `address`; return the bytes written, 0 where it failed."""
+        return int(lib.llama_state_seq_get_data(self._handle, _bytes_at(address), size, sequence))
+
+    def restore(self, sequence: int, address: int, size: int) -> bool:
+        """Fill a sequence from a saved state; False, and it is empty, where llama.cpp would not have it."""
+        return bool(lib.llama_state_seq_set_data(self._handle, _bytes_at(address), size, sequence))
+
+
+def _bytes_at(address: int) -> ctypes._Pointer[ctypes.c_uint8]:
+    return ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8))

@@ -11,12 +11,18 @@
 3. One task lives from `load` to the last frame and owns the worker. Whatever goes wrong in it ends in a frame.
 4. Blame (ENGINE.md 22): who shares the step in which a worker dies is inside, and so is the first job that has
    not been laid out yet, because laying out is native code too.
+5. A live worker always has one empty descriptor of the shelf's to park in, because a full cache parks unasked
+   (ENGINE.md 18). What it has not filled when it ends is dropped; what it has filled stays.
+6. A job uses up the parked state that it names: a worker that dies of restoring is not given the same again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+
+import msgspec
 
 from engines import ladder
 from engines.child import Child
@@ -33,18 +39,42 @@ from engines.engine import (
     Unloaded,
     Usage,
 )
+from engines.shelf import Shelf
 from engines.spec import ModelSpec
-from engines.wire import Aboard, Begin, FrameError, Submit, Tested, Up, Withdraw
+from engines.wire import (
+    Aboard,
+    Begin,
+    FrameError,
+    Hand,
+    Lend,
+    Park,
+    Submit,
+    Tested,
+    Up,
+    Withdraw,
+)
 from policies.messages import Halt
 
 
 class ProcessEngine:
-    """A llama.cpp model in a worker process of its own. Conforms to `engines.engine.Engine`."""
+    """A llama.cpp model in a worker process of its own. Conforms to `engines.engine.Engine`.
 
-    def __init__(self, spec: ModelSpec, receive: Receive, build: Callable[[], str]) -> None:
+    Without a `shelf` nothing can be parked.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        receive: Receive,
+        build: Callable[[], str],
+        shelf: Shelf | None = None,
+    ) -> None:
         self._spec = spec
         self._receive = receive
         self._build = build
+        self._shelf = shelf
+        self._blank: int | None = None
+        """Handle of the empty descriptor in the worker's pocket."""
         self._child: Child | None = None
         self._task: asyncio.Task[None] | None = None
         self._unloading = False
@@ -60,6 +90,7 @@ class ProcessEngine:
 
     def submit(self, job: Job) -> None:
         """Send a job to the worker; without one it is lost, and `Died` says so."""
+        job = msgspec.structs.replace(job, parked=self._lend(job.parked))
         if self._child is None:
             return
         try:
@@ -74,6 +105,11 @@ class ProcessEngine:
         """Ask for a job back."""
         if self._child:
             self._child.send(Withdraw(request_id))
+
+    def park(self, request_id: int) -> None:
+        """Ask for a job back, and for its KV."""
+        if self._child:
+            self._child.send(Park(request_id))
 
     def unload(self) -> None:
         """Close the worker's socket: it exits, and `Unloaded` follows."""
@@ -121,6 +157,8 @@ class ProcessEngine:
     async def _served(self) -> Died:
         """Pass frames on until the worker is gone."""
         assert self._child
+        self._hand()
+        self._child.listen(self._pass_on)
         async for frame in self._child.frames():
             self._pass_on(frame)
         return Died(self._inside(), await self._dismiss())
@@ -133,6 +171,7 @@ class ProcessEngine:
             case Stopped(request_id=over):
                 self._aboard = tuple(i for i in self._aboard if i != over)
                 self._unprepared.pop(over, None)
+                frame = self._kept(frame)
             case Prepared(request_id=prepared):
                 self._unprepared.pop(prepared, None)
             case Stepped():
@@ -145,6 +184,44 @@ class ProcessEngine:
         """Rule 4."""
         first = next(iter(self._unprepared), None)
         return self._aboard if first is None else (*self._aboard, first)
+
+    # --- parking --------------------------------------------------------------------------------------
+
+    def _hand(self) -> None:
+        """Rule 5. Where no memory can be had the worker parks no more, which costs time and nothing else."""
+        self._blank = None
+        if self._shelf is None or self._child is None:
+            return
+        with contextlib.suppress(OSError):
+            self._blank, fd = self._shelf.blank()
+            if not self._child.pass_down(Hand(self._blank, self._shelf.bytes_max), fd):
+                self._drop_blank()
+
+    def _drop_blank(self) -> None:
+        if self._shelf is not None and self._blank is not None:
+            self._shelf.drop(self._blank)
+        self._blank = None
+
+    def _kept(self, stopped: Stopped) -> Stopped:
+        """Put what a worker has parked on the shelf, as large as it really is, and give it another blank."""
+        parked = stopped.parked
+        if self._shelf is None or parked is None or parked.handle != self._blank:
+            return msgspec.structs.replace(stopped, parked=None)
+        size_bytes = self._shelf.keep(parked.handle)
+        self._hand()
+        if size_bytes is None:
+            return msgspec.structs.replace(stopped, parked=None)
+        kept = msgspec.structs.replace(parked, size_bytes=size_bytes)
+        return msgspec.structs.replace(stopped, parked=kept)
+
+    def _lend(self, handle: int | None) -> int | None:
+        """Rule 6. Send the worker what a job has parked; None where that is no longer kept."""
+        if self._shelf is None or handle is None:
+            return None
+        fd = self._shelf.find(handle)
+        lent = fd is not None and self._child and self._child.pass_down(Lend(handle), fd)
+        self._shelf.drop(handle)
+        return handle if lent else None
 
     # --- loading --------------------------------------------------------------------------------------
 
@@ -219,6 +296,7 @@ class ProcessEngine:
         return words
 
     def _bury(self) -> None:
+        self._drop_blank()
         if self._child:
             self._child.bury()
             self._child = None

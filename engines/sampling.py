@@ -9,11 +9,13 @@ themselves, so that park, kill and retry change nothing (ENGINE.md 19).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
-from engines.engine import Sampling
+from engines.constraint import Matcher
+from engines.engine import Likely, Sampling, Score
 
 Logits = npt.NDArray[np.float32]
 
@@ -25,27 +27,52 @@ FARTHEST = 1e30
 """Stands for infinity, which cannot be computed with."""
 CANDIDATES_MAX = 1024
 """With no top-k asked for, the tail beyond this many candidates is cut: its mass is not worth sorting for."""
+ASKED_MAX = 64
+"""A grammar is asked about so many candidates one by one; for more, one pass over the vocabulary is cheaper."""
+COLUMN = 64
+"""Logits of which the largest stands for all when a threshold is sought."""
 
 
 class Sampler:
-    """Draws the tokens of one request."""
+    """Draws the tokens of one request; under a grammar where it has a matcher."""
 
     def __init__(
-        self, sampling: Sampling, end_tokens: frozenset[int], piece: Callable[[int], bytes]
+        self,
+        sampling: Sampling,
+        end_tokens: frozenset[int],
+        piece: Callable[[int], bytes],
+        matcher: Matcher | None = None,
     ) -> None:
         self._sampling = sampling
         self._ends = np.fromiter(sorted(end_tokens), np.int64, len(end_tokens))
         self._end_set = end_tokens
         self._piece = piece
+        self._matcher = matcher
         self._greedy = self._is_greedy()
 
     def draw(self, logits: Logits, history: Sequence[int]) -> int:
-        """Return the next token. `history` are the tokens before it, prompt included; its length is the position."""
+        """Return the next token. `history` are the tokens before it, prompt included; its length is the position.
+
+        Raises `engines.constraint.MatcherError` where the grammar lets nothing follow.
+        """
         if self._greedy:
             token = int(np.argmax(logits))
-            if not (self._sampling.ignore_eos and token in self._end_set):
+            if not (self._sampling.ignore_eos and token in self._end_set) and self._allows(token):
                 return token
         return self._draw(logits, history)
+
+    def accept(self, token: int) -> None:
+        """Take note of a token of the answer: one that was drawn, or that a former worker sent."""
+        if self._matcher is not None:
+            self._matcher.accept(token)
+
+    @property
+    def ended(self) -> bool:
+        """Whether a grammar is complete and only an end may follow, even where ends are to be ignored."""
+        return self._matcher is not None and self._matcher.ended
+
+    def _allows(self, token: int) -> bool:
+        return self._matcher is None or self._matcher.allows(token)
 
     def _is_greedy(self) -> bool:
         """Whether the largest logit is drawn, unless it ends what must not end."""
@@ -61,10 +88,10 @@ class Sampler:
         changed = self._biased(logits, history)
         infill = s.infill and not s.ignore_eos
         if not s.temperature > 0 and not infill:
-            return int(np.argmax(changed))
+            return self._likeliest(changed)
         tokens, weights = self._candidates(changed)
-        if infill and (ended := self._infill(tokens, weights)) is not None:
-            return ended
+        if infill and (end := self._infill(tokens, weights)) is not None and self._allows(end):
+            return end
         if not s.temperature > 0 or len(tokens) == 1:
             return int(tokens[0])
         return self._roll(tokens, weights, len(history))
@@ -94,12 +121,31 @@ class Sampler:
             held -= s.frequency_penalty * counts + s.presence_penalty
             out[seen] = np.maximum(held, -FARTHEST)
 
+    def _likeliest(self, logits: Logits) -> int:
+        """Return the largest of the logits that is allowed; they may be changed."""
+        token = int(np.argmax(logits))
+        if self._matcher is None or self._matcher.allows(token):
+            return token
+        self._matcher.restrict(logits)
+        return int(np.argmax(logits))
+
+    def _best(self, logits: Logits, count: int) -> npt.NDArray[np.int64]:
+        """Return the largest that are allowed, best first; the logits may be changed."""
+        if self._matcher is None:
+            return best(logits, count)
+        if count <= ASKED_MAX:
+            asked = filter(self._matcher.allows, best(logits, 2 * count).tolist())
+            allowed = np.fromiter(islice(asked, count), np.int64)
+            if len(allowed) == count:
+                return allowed
+        self._matcher.restrict(logits)
+        return best(logits, count)
+
     def _candidates(self, logits: Logits) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Return candidates by falling probability after top-k, top-p and min-p, at temperature 1."""
         s = self._sampling
         k = min(s.top_k if s.top_k > 0 else CANDIDATES_MAX, CANDIDATES_MAX, len(logits))
-        tokens = np.argpartition(logits, -k)[-k:] if k < len(logits) else np.arange(len(logits))
-        tokens = tokens[np.lexsort((tokens, -logits[tokens]))]
+        tokens = self._best(logits, k)
         weights = _softmax(logits[tokens].astype(np.float64))
         if s.top_p < 1:
             kept = int(np.searchsorted(np.cumsum(weights), s.top_p)) + 1
@@ -107,7 +153,7 @@ class Sampler:
         if s.min_p > 0:
             keep = weights >= min(s.min_p, 1.0) * weights[0]
             tokens, weights = tokens[keep], weights[keep]
-        return tokens.astype(np.int64), weights / weights.sum()
+        return tokens, weights / weights.sum()
 
     def _infill(
         self, tokens: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]
@@ -169,7 +215,38 @@ def _softmax(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return total
 
 
+def best(logits: Logits, count: int) -> npt.NDArray[np.int64]:
+    """Return the `count` largest (fewer, if fewer are above minus infinity), best first, the lower token first.
+
+    Partitioning the whole vocabulary takes more than twice as long. Among the largest of each column, the count-th
+    is a threshold: nothing below it is wanted, and little is above it.
+    """
+    rows = min(COLUMN, len(logits) // max(count, 1))
+    threshold = np.finfo(np.float32).min
+    if rows > 1:
+        columns = logits[: len(logits) // rows * rows].reshape(rows, -1).max(axis=0)
+        threshold = max(threshold, np.partition(columns, -count)[-count])
+    tokens = np.flatnonzero(logits >= threshold)
+    order = np.argsort(-logits[tokens], kind="stable")
+    return tokens[order[:count]]
+
+
 def logprob(logits: Logits, token: int) -> float:
     """Return the natural log-probability of a token."""
+    return float(logits[token] - _log_total(logits))
+
+
+def score(logits: Logits, token: int, tops: int, piece: Callable[[int], bytes]) -> Score:
+    """Return how likely a token was, and the `tops` likeliest in its place."""
+    total = _log_total(logits)
+
+    def likely(one: int) -> Likely:
+        return Likely(one, piece(one), float(logits[one] - total))
+
+    return Score(likely(token), tuple(map(likely, best(logits, tops).tolist())) if tops > 0 else ())
+
+
+def _log_total(logits: Logits) -> float:
+    """Return the logarithm of the sum of all exponentials."""
     top = logits.max()
-    return float(logits[token] - top - np.log(np.exp(logits - top).sum()))
+    return float(top + np.log(np.exp(logits - top).sum()))

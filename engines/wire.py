@@ -1,12 +1,17 @@
 """Frames between daemon and worker: a length, a model's name, one typed value (msgpack, decoded strictly).
 
-Downward go `Begin`, `Submit`, `Withdraw`; upward the frames of `engine.py` and `Tested`. A private socket pair
-carries them, never the child's stdout, where native code prints (ENGINE.md 1). Every frame names its model, so
-that a worker which hosts several stays possible (ENGINE.md 2).
+Downward go `Begin`, `Submit`, `Withdraw`, `Park`, `Hand` and `Lend`; upward the frames of `engine.py` and `Tested`.
+A private socket pair carries them, never the child's stdout, where native code prints (ENGINE.md 1). Every frame
+names its model, so that a worker which hosts several stays possible (ENGINE.md 2).
+
+A second socket pair carries descriptors, downward only, because asyncio's transports cannot. Each goes ahead of the
+frame that announces it (`Hand`, `Lend`), so that whoever has read the frame never waits for the descriptor.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 import struct
 from collections.abc import Iterator
 from typing import Generic, TypeAlias, TypeVar
@@ -20,6 +25,8 @@ FRAME_BYTES_MAX = 64 << 20
 """A longer frame is a broken peer. The longest real one is a job whose prompt fills the largest HTTP body."""
 
 _HEAD = struct.Struct("<I")
+_HANDLE = struct.Struct("<Q")
+"""What travels beside a descriptor: two sockets that fell out of step are noticed."""
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin"):
@@ -42,6 +49,25 @@ class Withdraw(msgspec.Struct, frozen=True, tag="withdraw"):
     request_id: int
 
 
+class Park(msgspec.Struct, frozen=True, tag="park"):
+    """Stop working on a request, and keep what was computed for it."""
+
+    request_id: int
+
+
+class Hand(msgspec.Struct, frozen=True, tag="hand"):
+    """An empty descriptor to park in, of so many bytes at most; a live worker always has one (ENGINE.md 18)."""
+
+    handle: int
+    bytes_max: int
+
+
+class Lend(msgspec.Struct, frozen=True, tag="lend"):
+    """A filled descriptor to restore from: the next `Submit` names it."""
+
+    handle: int
+
+
 class Tested(msgspec.Struct, frozen=True, tag="tested"):
     """What the self-test saw: for each probe the best token and how far the runner-up was behind."""
 
@@ -55,7 +81,7 @@ class Aboard(msgspec.Struct, frozen=True, tag="aboard"):
     request_ids: tuple[int, ...]
 
 
-Down: TypeAlias = Begin | Submit | Withdraw
+Down: TypeAlias = Begin | Submit | Withdraw | Park | Hand | Lend
 Up: TypeAlias = (
     Prepared | Stepped | Stopped | Loading | Loaded | LoadFailed | Died | Tested | Aboard
 )
@@ -126,3 +152,20 @@ def reads_down() -> Unpacker[Down]:
 def reads_up() -> Unpacker[Up]:
     """What the daemon reads with."""
     return Unpacker(tuple[str, Up])
+
+
+def send_descriptor(sock: socket.socket, handle: int, fd: int) -> None:
+    """Send a copy of a descriptor. OSError where the peer is gone, or has left too many unread."""
+    socket.send_fds(sock, [_HANDLE.pack(handle)], [fd])
+
+
+def receive_descriptor(sock: socket.socket, handle: int) -> int:
+    """Wait for the next descriptor, which must be that of `handle`; no child inherits it. FrameError if it is not."""
+    data, fds, _, _ = socket.recv_fds(sock, _HANDLE.size, 1)
+    for fd in fds:
+        os.set_inheritable(fd, False)  # noqa: FBT003 -- the library's
+    if len(fds) != 1 or data != _HANDLE.pack(handle):
+        for fd in fds:
+            os.close(fd)
+        raise FrameError("the socket of descriptors is closed, or out of step with the frames")
+    return fds[0]

@@ -1,4 +1,4 @@
-"""The worker: one process, one resident model. Run as `python -m engines.worker FD`.
+"""The worker: one process, one resident model. Run as `python -m engines.worker FD FD2`: frames, and descriptors.
 
 Three threads. One reads frames and ends the process when the socket closes, also while a model loads or a step
 runs, because the daemon may have been killed (ENGINE.md 1). Intake lays prompts out and answers `Prepared` while
@@ -25,19 +25,37 @@ from typing import TypeAlias
 import msgspec
 
 from engines import ladder, llama, selftest
-from engines.batcher import Batcher, Told
+from engines.batcher import Batcher, Terms, Told
+from engines.cache import Parking
+from engines.constraint import ConstraintError, Constraints
 from engines.engine import Job, Loaded, LoadFailed, Loading, Prepared, Stopped, Timings
 from engines.gguf import GgufError, Header, read_header
-from engines.prompt import Layout, Layouter, PromptError, TooLongError
+from engines.parking import Geometry
+from engines.pocket import Pocket
+from engines.prompt import Layouter, PromptError, TooLongError
+from engines.run import Arrival
+from engines.selftest import Abilities
 from engines.spec import ModelSpec
-from engines.wire import Aboard, Begin, Down, Submit, Up, Withdraw, pack, reads_down
+from engines.wire import (
+    Aboard,
+    Begin,
+    Down,
+    Hand,
+    Lend,
+    Park,
+    Submit,
+    Up,
+    Withdraw,
+    pack,
+    reads_down,
+)
 from policies.messages import Halt
 
 CONTEXT_DEFAULT = 8192
 SUB_BATCH_CPU, SUB_BATCH_GPU = 128, 512
 """Tokens of one compute graph: on a processor small enough that a step ends soon, at the same speed (ENGINE.md 11)."""
-CACHED_SEQUENCES = 4
-"""Sequences beyond the running ones, which keep prompts that ended."""
+SEQUENCES_MIN = 2
+"""What the self-test tries."""
 LOWER_PRIORITY = 5
 
 Letter: TypeAlias = Callable[[Batcher], list[Told]]
@@ -68,14 +86,16 @@ class Resident:
 
     model: llama.Model
     layouter: Layouter
+    constraints: Constraints
     batcher: Batcher
 
 
 class Worker:
     """Joins the three threads."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, pocket: Pocket) -> None:
         self._sock = sock
+        self._pocket = pocket
         self._reader = reads_down()
         self._inbox: queue.SimpleQueue[Down] = queue.SimpleQueue()
         self._mail: queue.SimpleQueue[Letter] = queue.SimpleQueue()
@@ -87,7 +107,7 @@ class Worker:
         assert isinstance(begin, Begin), "the first frame begins"
         line = Line(self._sock, begin.spec.name)
         try:
-            resident = load(begin, line)
+            resident = load(begin, line, self._pocket)
         except (llama.LoadError, selftest.SelfTestError, GgufError, OSError) as error:
             line.send(LoadFailed(str(error)))
             return
@@ -98,7 +118,10 @@ class Worker:
         """Take frames in, also while the model loads: the end of the daemon is noticed at any time."""
         while data := _receive(self._sock):
             for _, frame in self._reader.feed(data):
-                self._inbox.put(frame)
+                if isinstance(frame, Hand | Lend):
+                    self._pocket.receive(frame)
+                else:
+                    self._inbox.put(frame)
         os._exit(0)  # native code may be deep in a step: nothing gentler ends it now
 
     def _intake(self, resident: Resident, line: Line) -> None:
@@ -108,12 +131,17 @@ class Worker:
                     self._prepare(job, resident, line)
                 case Withdraw(request_id=request_id):
                     self._mail.put(_stop(request_id))
+                case Park(request_id=request_id):
+                    self._mail.put(_park(request_id))
 
     def _prepare(self, job: Job, resident: Resident, line: Line) -> None:
-        arrived = time.monotonic()
+        arrived_s = time.monotonic()
         try:
             layout = resident.layouter.lay_out(job.prompt, job.tokens_max)
-        except PromptError as error:
+            matcher = None
+            if job.constraint:
+                matcher = resident.constraints.compile(job.constraint, healed=layout.healed)
+        except (PromptError, ConstraintError) as error:
             line.send(_refusal(job, error))
             return
         except Exception as error:  # noqa: BLE001 -- one prompt is no reason to end the others' work
@@ -124,7 +152,8 @@ class Worker:
         line.send(Prepared(job.request_id, len(layout.tokens), cached))
         tokens_max = resident.layouter.answer_tokens(layout, job.tokens_max)
         shortened = msgspec.structs.replace(job, tokens_max=tokens_max)
-        self._mail.put(_submit(shortened, layout, arrived))
+        self._mail.put(_submit(Arrival(shortened, layout, arrived_s, matcher)))
+        resident.batcher.hurry(job.urgency)
 
     def _step_for_ever(self, batcher: Batcher, line: Line) -> None:
         aboard: tuple[int, ...] = ()
@@ -145,7 +174,7 @@ class Worker:
             line.send(*letter(batcher))
 
 
-def load(begin: Begin, line: Line) -> Resident:
+def load(begin: Begin, line: Line, pocket: Pocket) -> Resident:
     """Load the model on the rung that was asked for, test it, and say so."""
     spec, rung = begin.spec, ladder.RUNGS[begin.rung]
     started = time.monotonic()
@@ -162,22 +191,38 @@ def load(begin: Begin, line: Line) -> Resident:
     context = _make_context(model, spec, context_tokens, gpu=rung.gpu)
     if begin.self_test:
         line.send(selftest.run(model, context))
-    batcher = Batcher(
-        model,
-        context,
-        sequences=spec.sequences + CACHED_SEQUENCES,
+    abilities = selftest.probe(model, context)
+    terms = Terms(
         running_max=spec.sequences,
-        budget=_sub_batch(gpu=rung.gpu),
-        can_trim=selftest.can_trim(model, context),
+        budget_tokens=_sub_batch(gpu=rung.gpu),
+        abilities=abilities,
+        quantum_s=spec.quantum_ms / 1e3,
+        reuse_shifted=spec.reuse_shifted,
+        kept_bytes=spec.kept_bytes,
     )
+    parking = Parking(pocket, _geometry(spec, header))
+    batcher = Batcher(model, context, terms, parking=parking)
     layouter = Layouter(
         model,
         context=context_tokens,
-        fim_order=model.meta("hearth.fim_order") or "psm",
+        fim_order=model.meta("hearth.fim_order") or "",
+        name=model.meta("general.name") or "",
         template=model.chat_template(),
     )
-    line.send(_loaded(spec, rung.name, model, context_tokens, header, time.monotonic() - started))
-    return Resident(model, layouter, batcher)
+    model.end_tokens |= layouter.file_ends  # llama.cpp knows Qwen's, not every family's
+    load_s = time.monotonic() - started
+    loaded = _loaded(
+        spec,
+        rung.name,
+        model,
+        abilities,
+        context_tokens,
+        header,
+        load_s,
+        fills_middle=layouter.fills_middle,
+    )
+    line.send(loaded)
+    return Resident(model, layouter, Constraints(model), batcher)
 
 
 def _make_context(
@@ -186,10 +231,10 @@ def _make_context(
     sub_batch = _sub_batch(gpu=gpu)
     return llama.Context(
         model,
-        cells=context_tokens * spec.sequences,
+        cells=context_tokens,
         batch=max(sub_batch, spec.sequences),
         sub_batch=sub_batch,
-        sequences=max(2, spec.sequences + CACHED_SEQUENCES),
+        sequences=max(SEQUENCES_MIN, spec.sequences),
         kv_type=spec.kv_type,
         threads=spec.threads or _processors(),
     )
@@ -199,9 +244,12 @@ def _loaded(
     spec: ModelSpec,
     rung: str,
     model: llama.Model,
+    abilities: Abilities,
     context_tokens: int,
     header: Header,
     load_s: float,
+    *,
+    fills_middle: bool,
 ) -> Loaded:
     return Loaded(
         rung=rung,
@@ -209,17 +257,36 @@ def _loaded(
         context_tokens=context_tokens,
         load_s=load_s,
         used_bytes=header.file_bytes,
-        fim=model.fim.usable,
+        fim=fills_middle,
         chat=model.chat_template() is not None,
         architecture=header.architecture,
         parameters=model.parameters,
         file_bytes=header.file_bytes,
         quantisation=header.quantisation,
         languages=header.strings("hearth.languages"),
+        can_trim=abilities.trim,
+        can_shift=abilities.shift,
+        can_abort=abilities.abort,
     )
 
 
-def _refusal(job: Job, error: PromptError) -> Stopped:
+def _geometry(spec: ModelSpec, header: Header) -> Geometry:
+    """What parked KV must match to be given back: the very file, and everything that lays its cells out."""
+    stat = Path(spec.path).stat()
+    layers = header.fields.get(f"{header.architecture}.block_count")
+    return Geometry(
+        architecture=header.architecture,
+        path=spec.path,
+        file_bytes=stat.st_size,
+        file_mtime_ns=stat.st_mtime_ns,
+        layers=layers if isinstance(layers, int) else 0,
+        kv_type=spec.kv_type,
+        flash_attention="auto",
+        build=llama.build_id(),
+    )
+
+
+def _refusal(job: Job, error: PromptError | ConstraintError) -> Stopped:
     too_long = isinstance(error, TooLongError)
     timings = Timings(prompt_tokens=error.prompt_tokens if isinstance(error, TooLongError) else 0)
     return Stopped(
@@ -227,9 +294,9 @@ def _refusal(job: Job, error: PromptError) -> Stopped:
     )
 
 
-def _submit(job: Job, layout: Layout, arrived: float) -> Letter:
+def _submit(arrival: Arrival) -> Letter:
     def letter(batcher: Batcher) -> list[Told]:
-        batcher.submit(job, layout, arrived)
+        batcher.submit(arrival)
         return []
 
     return letter
@@ -237,6 +304,10 @@ def _submit(job: Job, layout: Layout, arrived: float) -> Letter:
 
 def _stop(request_id: int) -> Letter:
     return lambda batcher: batcher.stop(request_id)
+
+
+def _park(request_id: int) -> Letter:
+    return lambda batcher: batcher.park(request_id)
 
 
 def _in_thread(work: Callable[..., None], *arguments: object) -> None:
@@ -288,11 +359,12 @@ def _receive(sock: socket.socket) -> bytes:
 
 
 def main() -> None:
-    """Serve the socket whose descriptor is the only argument."""
+    """Serve the sockets whose descriptors are the arguments."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C is for the daemon, which then closes the socket
-    Worker(socket.socket(fileno=int(sys.argv[1]))).run()
+    sock, descriptors = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    Worker(sock, Pocket(descriptors)).run()
 
 
 if __name__ == "__main__":

@@ -202,7 +202,7 @@ class Scheduler:
         if event.halt in _END_OF:  # 3
             outcome, reason = _END_OF[event.halt]
             return self._book.end(entry, outcome, Reason.TOO_LONG if event.too_long else reason)
-        if asked and event.halt is Halt.STOPPED:  # 4
+        if asked and event.halt in (Halt.STOPPED, Halt.PARKED):  # 4
             return []
         return self._set_back(entry)  # 5
 

@@ -45,6 +45,7 @@ PURE = {
 
 KNOWN_BY = {
     "llama_cpp": ("engines/llama.py",),
+    "llguidance": ("engines/constraint.py",),
     "pygls": ("lsp/",),
     "lsprotocol": ("lsp/",),
     "fastapi": ("daemon/http/",),

@@ -109,6 +109,8 @@ def _ask(
         klass=Class.SPECULATIVE if warm else caller.klass,
         sampling=body.sampling(temperature=temperature),
         stops=body.stops,
+        constraint=body.constraint,
+        tops=body.tops,
         **particulars,
     )
 

@@ -2,6 +2,7 @@
 
 A request must have come whole, header and body, some seconds after its first byte (or after the connection was
 opened), and there are only so many connections. Idle ones between requests are uvicorn's keep-alive to close.
+Each request finds the connection's `Outlet` in its state.
 """
 
 from __future__ import annotations
@@ -28,11 +29,43 @@ class Limits:
     arrival_s_max: float = 10.0
 
 
+class Outlet:
+    """Where a streamed body is written between its first and its last piece, past the layers of ASGI.
+
+    Those cost as much as all else that the daemon does for a token, and a task that wakes up for each.
+    """
+
+    def __init__(self, connection: H11Protocol) -> None:
+        self._connection = connection
+
+    @property
+    def full(self) -> bool:
+        """Whether the client reads more slowly than is written: `drain` before more."""
+        return self._connection.flow.write_paused
+
+    async def drain(self) -> None:
+        """Wait until it is not full."""
+        await self._connection.flow.drain()
+
+    def write(self, data: bytes) -> None:
+        """Write some of the body, if the client is still there.
+
+        h11 counts nothing in a chunked body, so chunks may pass it by. HTTP/1.0 has none: its bodies are bare.
+        """
+        connection = self._connection
+        if not data or connection.transport.is_closing():
+            return
+        if connection.conn.their_http_version != b"1.0":
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        connection.transport.write(data)
+
+
 class BoundedConnection(H11Protocol):
     """uvicorn's connection, closed when it is one too many or too slow."""
 
     def __init__(self, limits: Limits, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
+        self.app_state = {**self.app_state, "outlet": Outlet(self)}
         self._limits = limits
         self._deadline: asyncio.TimerHandle | None = None
 

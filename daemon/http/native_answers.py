@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.http.endings import nothing_to_show
-from daemon.http.sse import event
+from daemon.http.scores import native_scores
+from daemon.http.sse import Pattern, event
 from daemon.tickets import Ask, Piece, Result
 from engines.engine import Timings
+
+
+def _text(content: str) -> dict[str, Any]:
+    return {"index": 0, "content": content, "tokens": [], "stop": False, "id_slot": -1}
+
+
+_TEXT = Pattern(_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +31,24 @@ class NativeAnswer:
 
     def whole(self, result: Result) -> dict[str, Any]:
         """The answer in one piece, cut down to the fields that were asked for."""
-        return select(self._document(result, result.text), self.response_fields)
+        document = self._document(result, result.text)
+        if self.ask.tops is not None:
+            document["completion_probabilities"] = native_scores(result.scores)
+        return select(document, self.response_fields)
 
     def opening(self) -> bytes:
         """Nothing: text is the first that this protocol says."""
         return b""
 
     def piece(self, piece: Piece) -> bytes:
-        """One event of text."""
-        return event(
-            {"index": 0, "content": piece.text, "tokens": [], "stop": False, "id_slot": -1}
-        )
+        """One event of text, with the scores of its tokens where those were asked for."""
+        if piece.scores:
+            scores = {"completion_probabilities": native_scores(piece.scores)}
+            return event(_text(piece.text) | scores)
+        return _TEXT.filled(piece.text) if piece.text else b""
 
     def closing(self, result: Result) -> bytes:
-        """Everything but the text, which has been sent."""
+        """Everything but the text and its scores, which have been sent."""
         return event(select(self._document(result, ""), self.response_fields))
 
     def _document(self, result: Result, content: str) -> dict[str, Any]:
@@ -88,6 +100,7 @@ def generation_settings(ask: Ask, context_tokens: int) -> dict[str, Any]:
         "frequency_penalty": sampling.frequency_penalty,
         "presence_penalty": sampling.presence_penalty,
         "ignore_eos": sampling.ignore_eos,
+        "n_probs": ask.tops or 0,
     }
 
 

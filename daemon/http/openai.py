@@ -54,4 +54,5 @@ def _heading(ticket: Ticket, body: OpenAiBody) -> Heading:
         model=ticket.model,
         include_usage=body.stream_options.include_usage,
         response_fields=body.response_fields,
+        scored=body.tops is not None,
     )

@@ -7,11 +7,13 @@ an out-of-bounds write in llama-server); only what is no number at all is an err
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from engines.engine import Sampling
+from daemon.http.forms import FormatSchemaText, GrammarText, SchemaText
+from daemon.http.scores import TOPS_MAX
+from engines.engine import Constraint, Sampling
 
 BIASES_MAX = 1024
 STOPS_MAX = 64
@@ -19,8 +21,6 @@ STOP_CHARS_MAX = 512
 LIMIT_MS_MAX = 600_000
 TOKENS_LIMIT = 1_000_000
 SEED_MAX = 2**32 - 1
-
-_NOT_YET = "not supported yet: leave it out"
 
 
 def clamped(low: float, high: float) -> AfterValidator:
@@ -46,6 +46,7 @@ def _as_pairs(value: Any) -> Any:
 
 
 Count = Annotated[int, clamped(-1, TOKENS_LIMIT)]
+Tops = Annotated[int, clamped(0, TOPS_MAX)]
 Milliseconds = Annotated[float, clamped(0, LIMIT_MS_MAX)]
 Name = Annotated[str, Field(max_length=256)]
 StopString = Annotated[str, Field(max_length=STOP_CHARS_MAX)]
@@ -94,19 +95,28 @@ class Generation(Lenient):
     n_predict: Count | None = None
     max_tokens: Count | None = None
     response_fields: ResponseFields = ()
-    grammar: Any = None
-    json_schema: Any = None
-    response_format: Any = None
+    grammar: GrammarText = ""
+    json_schema: SchemaText = ""
+    response_format: FormatSchemaText = ""
 
     @model_validator(mode="after")
-    def _free_text(self) -> Generation:
-        """Output that must have a form is refused: an answer without the form would be a lie."""
-        if self.grammar or self.json_schema:
-            raise ValueError(f"grammar and json_schema are {_NOT_YET}")
-        form = self.response_format
-        if form is not None and not (isinstance(form, dict) and form.get("type", "text") == "text"):
-            raise ValueError(f"a response_format other than text is {_NOT_YET}")
+    def _one_form(self) -> Self:
+        if sum(map(bool, (self.grammar, self.json_schema, self.response_format))) > 1:
+            raise ValueError("send only one of grammar, json_schema and response_format")
         return self
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """What the answer must match, if anything."""
+        if self.grammar:
+            return Constraint("gbnf", self.grammar)
+        schema = self.json_schema or self.response_format
+        return Constraint("json_schema", schema) if schema else None
+
+    @property
+    def tops(self) -> int | None:
+        """How many likeliest tokens to name beside each token; None for no scores."""
+        return None
 
     @property
     def wished_tokens(self) -> int | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from daemon.http.schemas import Generation, Lenient, Milliseconds
+from daemon.http.schemas import Generation, Lenient, Milliseconds, Tops
 from engines.engine import Chunk, Fim
 from policies.request import Kind
 
@@ -41,6 +41,19 @@ class NativeBody(Generation):
     """
 
     t_max_predict_ms: Milliseconds | None = None
+    n_probs: Tops = 0
+    post_sampling_probs: bool = False
+
+    @model_validator(mode="after")
+    def _before_sampling(self) -> Self:
+        if self.post_sampling_probs:
+            raise ValueError("post_sampling_probs is not supported: n_probs gives the model's own")
+        return self
+
+    @property
+    def tops(self) -> int | None:
+        """0 asks for nothing here."""
+        return self.n_probs or None
 
     @property
     def predict_s_max(self) -> float | None:
@@ -52,13 +65,6 @@ class CompletionBody(NativeBody):
     """`/completion`: a raw prompt continued."""
 
     prompt: OneString
-    n_probs: int = 0
-
-    @model_validator(mode="after")
-    def _no_probabilities(self) -> CompletionBody:
-        if self.n_probs:
-            raise ValueError("n_probs: not supported yet: leave it out")
-        return self
 
 
 class InfillBody(NativeBody):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from daemon.http.schemas import Count, FewStops, Generation, Lenient
+from daemon.http.schemas import Count, FewStops, Generation, Lenient, Tops
 from daemon.http.schemas_llamacpp import OneString
 from engines.engine import Message
 
@@ -26,15 +26,17 @@ class OpenAiBody(Generation):
     n: int = 1
     stop: FewStops = ()
     stream_options: StreamOptions = StreamOptions()
-    logprobs: Any = None
 
     @model_validator(mode="after")
-    def _one_choice(self) -> OpenAiBody:
+    def _one_choice(self) -> Self:
         if self.n != 1:
             raise ValueError("n: only 1 is supported")
-        if self.logprobs is not None and self.logprobs is not False:
-            raise ValueError("logprobs are not supported yet: leave them out")
         return self
+
+
+def _none_if_false(value: Any) -> Any:
+    """Some clients send what belongs to conversations, where `logprobs` is yes or no."""
+    return None if value is False else value
 
 
 class TextBody(OpenAiBody):
@@ -44,12 +46,18 @@ class TextBody(OpenAiBody):
     suffix: str | None = None
     echo: bool = False
     best_of: int = 1
+    logprobs: Annotated[Tops | None, BeforeValidator(_none_if_false)] = None
 
     @model_validator(mode="after")
-    def _no_relics(self) -> TextBody:
+    def _no_relics(self) -> Self:
         if self.echo or self.best_of != 1:
             raise ValueError("echo and best_of are not supported: leave them out")
         return self
+
+    @property
+    def tops(self) -> int | None:
+        """0 asks for the chosen tokens alone."""
+        return self.logprobs
 
 
 def _joined(value: Any) -> Any:
@@ -84,15 +92,28 @@ class ChatBody(OpenAiBody):
 
     messages: Annotated[tuple[Turn, ...], Field(min_length=1, max_length=MESSAGES_MAX)]
     max_completion_tokens: Count | None = None
+    logprobs: bool = False
+    top_logprobs: Tops = 0
     tools: Any = None
     tool_choice: Any = None
     functions: Any = None
 
     @model_validator(mode="after")
-    def _no_tools(self) -> ChatBody:
+    def _tops_of_scores(self) -> Self:
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs: true beside it")
+        return self
+
+    @model_validator(mode="after")
+    def _no_tools(self) -> Self:
         if (self.tools or self.functions) and self.tool_choice != "none":
             raise ValueError("tools are not supported yet: send none, or tool_choice 'none'")
         return self
+
+    @property
+    def tops(self) -> int | None:
+        """0 beside `logprobs` asks for the chosen tokens alone."""
+        return self.top_logprobs if self.logprobs else None
 
     @property
     def wished_tokens(self) -> int | None:

@@ -47,9 +47,12 @@ def test_a_whole_file(write, tmp_path: Path) -> None:
             kv_type = "q8_0"
             gpu_layers = "auto"
             threads = 2
+            quantum_ms = 25
+            reuse_shifted = false
             pin = true
             [memory]
             budget = "8GiB"
+            parked = "1GiB"
             """
         )
     )
@@ -57,6 +60,8 @@ def test_a_whole_file(write, tmp_path: Path) -> None:
     assert model.path == tmp_path / "models" / "coder.gguf", "relative to the file itself"
     assert model.gpu_layers is None
     assert model.pin
+    assert (model.quantum_ms, model.reuse_shifted) == (25.0, False)
+    assert config.memory.parked == 2**30
     assert config.memory.budget == 8 * 2**30
 
 
@@ -75,6 +80,8 @@ def test_home_is_expanded(write, monkeypatch: pytest.MonkeyPatch) -> None:
         ("[server]\nport = 70000", ["[server] port", "65535 or less"]),
         ("[server]\nhost = '0.0.0.0'", ["open to the network", "token"]),
         ("[memory]\nbudget = 'lots'", ["[memory] budget", '"8GiB"']),
+        ("[memory]\nparked = 0", ["[memory] parked", "more than 0"]),
+        ("[[model]]\nname='a'\npath='a'\nquantum_ms=0", [":4:", "quantum_ms"]),
         ("[[model]]\nname = 'a'", [":1:", "[[model]] 1, path", "is missing"]),
         ("[[model]]\nname='a'\npath='a'\nkinds=['compleet']", [":4:", "kinds", "'complete'"]),
         ("[[model]]\nname='a'\npath='a'\n[[model]]\nname='a'\npath='b'", ['named "a"']),

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from daemon.journal import Journal
 from daemon.orchestrator import ModelEntry, Orchestrator
 from daemon.tickets import Ask
-from engines.engine import Job, Plain, Receive
+from engines import engine as frames
+from engines.engine import Constraint, Emitted, Frame, Job, Likely, Plain, Receive, Score
 from engines.fake import FakeEngine, Knobs
 from policies.limits import Limits
 from policies.messages import Arrived, Outcome, Reason, Start
@@ -29,8 +31,11 @@ FAST = Knobs(tokens_per_s=100_000)
 class Daemon:
     """An orchestrator whose engines do as their knobs say: one set of knobs a load, the last for the rest."""
 
-    def __init__(self, *knobs: Knobs, models: tuple[ModelView, ...] = (CODER,), limits: Limits):
+    def __init__(
+        self, *knobs: Knobs, models: tuple[ModelView, ...], limits: Limits, engine: type[FakeEngine]
+    ):
         self.knobs = list(knobs)
+        self.engine = engine
         self.engines: list[FakeEngine] = []
         self.orchestrator = Orchestrator(
             [ModelEntry(view, f"/models/{view.name}.gguf") for view in models],
@@ -41,15 +46,18 @@ class Daemon:
 
     def _make(self, _model: str, receive: Receive) -> FakeEngine:
         knobs = self.knobs.pop(0) if len(self.knobs) > 1 else self.knobs[0]
-        self.engines.append(FakeEngine(receive, knobs))
+        self.engines.append(self.engine(receive, knobs))
         return self.engines[-1]
 
 
 @asynccontextmanager
 async def running(
-    *knobs: Knobs, models: tuple[ModelView, ...] = (CODER,), limits: Limits | None = None
+    *knobs: Knobs,
+    models: tuple[ModelView, ...] = (CODER,),
+    limits: Limits | None = None,
+    engine: type[FakeEngine] = FakeEngine,
 ) -> AsyncIterator[Daemon]:
-    daemon = Daemon(*knobs, models=models, limits=limits or Limits())
+    daemon = Daemon(*knobs, models=models, limits=limits or Limits(), engine=engine)
     task = asyncio.create_task(daemon.orchestrator.run())
     try:
         yield daemon
@@ -288,6 +296,49 @@ def test_a_live_journal_replays() -> None:
             assert replay(journal, (CODER,), Limits()) is None
             assert "few words" not in repr(list(journal))
             assert sum(isinstance(entry.event, Arrived) for entry in journal) == 5
+
+    asyncio.run(scenario())
+
+
+class Scoring(FakeEngine):
+    """A fake engine whose tokens have scores where its jobs ask for them; it keeps its jobs."""
+
+    def __init__(self, receive: Receive, knobs: Knobs) -> None:
+        super().__init__(lambda frame: receive(self._scored(frame)), knobs)
+        self.jobs: dict[int, Job] = {}
+
+    def submit(self, job: Job) -> None:
+        self.jobs[job.request_id] = job
+        super().submit(job)
+
+    def _scored(self, frame: Frame) -> Frame:
+        if not isinstance(frame, frames.Stepped):
+            return frame
+        emitted = tuple(msgspec.structs.replace(e, scores=self._scores(e)) for e in frame.emitted)
+        return msgspec.structs.replace(frame, emitted=emitted)
+
+    def _scores(self, emitted: Emitted) -> tuple[Score, ...]:
+        wanted = self.jobs[emitted.request_id].tops is not None
+        return tuple(Score(Likely(t, b"w", -1.0)) for t in emitted.tokens) if wanted else ()
+
+
+def test_constraint_and_scores_go_the_whole_way() -> None:
+    """The job says what the ask said; the scores of every step are in the pieces and in the result."""
+
+    async def scenario() -> None:
+        async with running(FAST, engine=Scoring) as daemon:
+            form = Constraint("gbnf", "root ::= [a-z]")
+            ask = replace(ASK, constraint=form, tops=3)
+            ticket, plain = daemon.orchestrator.submit(ask), daemon.orchestrator.submit(ASK)
+            pieces = [piece async for piece in ticket.pieces()]
+            result = await ticket.result()
+            (engine,) = daemon.engines
+            job = engine.jobs[ticket.id]
+            assert (job.constraint, job.tops) == (form, 3)
+            assert [score.chosen.token for score in result.scores] == list(result.tokens)
+            assert tuple(score for piece in pieces for score in piece.scores) == result.scores
+            assert (await plain.result()).scores == ()
+            assert engine.jobs[plain.id].constraint is engine.jobs[plain.id].tops is None
 
     asyncio.run(scenario())
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engines.engine import Fim, Job, Plain, Sampling
-from engines.llama import DECODED, Context, Entry, Model
+from engines.llama import DECODED, Context, Feed, Model
 from tests.engines.native import SOURCE, Bench, make_context
 
 EPS = 0.05
@@ -20,7 +20,7 @@ def shortfalls(context: Context, prompt: list[int], emitted: list[int]) -> list[
     out: list[float] = []
     for at, token in enumerate([*prompt, *emitted[:-1]]):
         last = at >= len(prompt) - 1
-        assert context.decode([Entry(token, at, 0, wants_logits=last)]) == DECODED
+        assert context.decode([Feed(0, at, [token], wants_logits=last)]) == DECODED
         if last:
             logits = context.logits(0)
             out.append(float(logits.max() - logits[emitted[at - len(prompt) + 1]]))
@@ -40,7 +40,7 @@ def prompts() -> list[Fim | Plain]:
 
 def test_each_token_of_a_batch_is_within_eps_of_the_best_of_a_fresh_pass(model: Model):
     """ENGINE.md 20: not text equality, because a batch changes floating point; the ledger is compared exactly."""
-    bench = Bench(model, make_context(model, cells=4096, sequences=12), sequences=12, running_max=8)
+    bench = Bench(model, make_context(model, sequences=8), running_max=8)
     laid = {}
     for number, prompt in enumerate(prompts(), start=1):
         job = Job(number, prompt, tokens_max=24, sampling=Sampling(ignore_eos=False))
@@ -51,7 +51,7 @@ def test_each_token_of_a_batch_is_within_eps_of_the_best_of_a_fresh_pass(model: 
     bench.run()
     bench.check_ledger()
     reused = [bench.stopped(number).timings.cached_tokens for number in laid]
-    assert sum(tokens > 0 for tokens in reused) >= 3, "shared cells are part of what is tested"
+    assert sum(tokens > 0 for tokens in reused) >= 3, "copied prefixes are part of what is tested"
     fresh = make_context(model, cells=1024, sequences=2)
     worst = max(
         max(shortfalls(fresh, prompt, bench.tokens(number)), default=0.0)
@@ -63,7 +63,7 @@ def test_each_token_of_a_batch_is_within_eps_of_the_best_of_a_fresh_pass(model: 
 
 def test_a_wrong_cell_would_be_seen(model: Model):
     """The measure itself: behind another last line the emitted tokens are far from the best."""
-    bench = Bench(model, make_context(model, sequences=4), sequences=4)
+    bench = Bench(model, make_context(model, sequences=4))
     bench.ask(1, SOURCE, tokens_max=16, sampling=Sampling(ignore_eos=True))
     prompt = list(bench.layouter.lay_out(Plain(SOURCE), 16).tokens)
     wrong = [*prompt[:-8], *prompt[:8]]

@@ -6,7 +6,7 @@ import pytest
 
 from engines.engine import Fim, Job, Plain, Sampling, Stepped, Stopped, StopType
 from engines.llama import NO_ROOM, Context, Model
-from engines.prompt import Layout
+from engines.selftest import Abilities
 from policies.messages import Halt
 from tests.engines.native import SOURCE, Bench, make_context
 
@@ -27,14 +27,10 @@ def fail_decode(bench: Bench, monkeypatch: pytest.MonkeyPatch, bad: int, code: i
     """From now on llama.cpp answers `code` to every batch with this token in it."""
     decode = bench.context.decode
 
-    def refuse(entries):
-        return code if any(entry.token == bad for entry in entries) else decode(entries)
+    def refuse(feeds):
+        return code if any(bad in feed.tokens for feed in feeds) else decode(feeds)
 
     monkeypatch.setattr(bench.context, "decode", refuse)
-
-
-def laid(tokens: list[int]) -> Layout:
-    return Layout(tuple(tokens))
 
 
 def prefilled(bench: Bench) -> int:
@@ -47,7 +43,7 @@ def test_of_420_tokens_of_which_400_are_cached_20_are_evaluated(bench: Bench):
     first, second = ids[:400], ids[:400] + ids[3:23]
     for number, prompt in ((1, first), (2, second)):
         job = Job(number, Plain(""), tokens_max=1)
-        bench.batcher.submit(job, laid(prompt), bench.clock())
+        bench.submit_tokens(job, prompt)
         before = prefilled(bench)
         bench.run()
     assert prefilled(bench) - before == 20
@@ -64,7 +60,7 @@ def test_the_same_prompt_evaluates_one_token(bench: Bench):
     assert bench.tokens(2) == bench.tokens(1)
 
 
-def test_requests_about_one_file_share_its_cells(bench: Bench):
+def test_requests_about_one_file_share_a_prefix(bench: Bench):
     """ENGINE.md 5: a cell may have several owners; a busy sequence is shared and not disturbed."""
     alone = bench.ask(9, SOURCE + "\nx = ", tokens_max=30)
     assert alone.halt == Halt.DONE
@@ -83,7 +79,7 @@ def test_a_job_exactly_as_large_as_the_cache_runs(bench: Bench):
     """ENGINE.md 6: prompt and tokens are reserved together; the last cell can be used."""
     tokens = bench.context.cells - 5
     ids = (bench.model.tokenize(SOURCE) * 20)[:tokens]
-    bench.batcher.submit(Job(1, Plain(""), 5, Sampling(ignore_eos=True)), laid(ids), 0.0)
+    bench.submit_tokens(Job(1, Plain(""), 5, Sampling(ignore_eos=True)), ids)
     bench.run()
     assert bench.stopped(1).halt == Halt.DONE
     assert len(bench.tokens(1)) == 5
@@ -92,7 +88,7 @@ def test_a_job_exactly_as_large_as_the_cache_runs(bench: Bench):
 def test_a_job_larger_than_the_cache_ends_in_words_and_never_spins(bench: Bench):
     """ENGINE.md 6: a full cache is an event; alone in it there is nobody to give way."""
     ids = (bench.model.tokenize(SOURCE) * 20)[: bench.context.cells + 10]
-    bench.batcher.submit(Job(1, Plain(""), 5), laid(ids), 0.0)
+    bench.submit_tokens(Job(1, Plain(""), 5), ids)
     bench.run(steps_max=100)
     assert bench.stopped(1).halt == Halt.FAILED
     assert "no room" in bench.stopped(1).detail
@@ -100,16 +96,15 @@ def test_a_job_larger_than_the_cache_ends_in_words_and_never_spins(bench: Bench)
     bench.check_ledger()
 
 
-def test_what_does_not_fit_beside_the_running_waits_for_its_turn(model: Model):
-    """ENGINE.md 6: admission reserves prompt and tokens."""
-    bench = Bench(model, make_context(model, cells=256))
-    many = Sampling(ignore_eos=True)
+def test_nobodys_running_is_the_reason_that_another_has_no_room(model: Model):
+    """ENGINE.md 6: a sequence has cells of its own; three jobs that fill theirs run side by side."""
+    bench = Bench(model, make_context(model, cells=256, sequences=3))
+    ids = (bench.model.tokenize(SOURCE) * 20)[:150]
     for number in (1, 2, 3):
-        bench.submit(Job(number, Plain("x = 1\n"), 100, many))
-    bench.step()
-    assert len(bench.batcher.aboard()) == 2
+        bench.submit_tokens(Job(number, Plain(""), 106, Sampling(ignore_eos=True)), ids)
     bench.run()
     assert {bench.stopped(n).halt for n in (1, 2, 3)} == {Halt.DONE}
+    assert all(len(bench.tokens(n)) == 106 for n in (1, 2, 3))
     bench.check_ledger()
 
 
@@ -196,44 +191,23 @@ def test_a_batch_that_is_refused_is_tried_one_by_one_and_only_the_culprit_fails(
 def test_a_token_that_does_not_exist_fails_its_request_alone(bench: Bench):
     """ENGINE.md 8, with llama.cpp's own refusal."""
     bench.submit(Job(1, Plain("x = "), 4))
-    bench.batcher.submit(Job(2, Plain(""), 4), laid([10**6]), 0.0)
+    bench.submit_tokens(Job(2, Plain(""), 4), [10**6])
     bench.run()
     assert [bench.stopped(n).halt for n in (1, 2)] == [Halt.DONE, Halt.FAILED]
     bench.check_ledger()
 
 
-def test_the_least_urgent_gives_way_where_no_cached_prompt_is_left(
+def test_a_batch_that_found_no_room_is_tried_one_by_one(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ):
-    """ENGINE.md 6: first cached prompts, then the lowest urgency, and then it goes on."""
-    decode, full = bench.context.decode, [NO_ROOM] * 3
-    monkeypatch.setattr(
-        bench.context, "decode", lambda entries: full.pop() if full else decode(entries)
-    )
-    full.clear()
-    bench.ask(1, SOURCE, tokens_max=1)
-    bench.ask(2, "cached = ", tokens_max=1)
-    bench.submit(Job(3, Plain("a = "), 8, urgency=5.0))
-    bench.submit(Job(4, Plain("b = "), 8, urgency=1.0))
-    full += [NO_ROOM] * 3
+    """ENGINE.md 6, 8: return code 1 leaves the state as it was; who has no room alone ends, and says so."""
+    bad = bench.model.tokenize("zebra")[0]
+    fail_decode(bench, monkeypatch, bad, NO_ROOM)
+    bench.submit(Job(1, Plain("x = "), 4))
+    bench.submit(Job(2, Plain("zebra"), 4))
     bench.run()
-    assert (bench.stopped(3).halt, bench.stopped(4).halt) == (Halt.DONE, Halt.EVICTED)
-    assert bench.ask(5, SOURCE, tokens_max=1).timings.cached_tokens < 5
-    bench.check_ledger()
-
-
-def test_an_eviction_amid_a_refused_batch_is_survived(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-):
-    """ENGINE.md 6 and 8 at once: who was evicted while the batch was tried one by one is not tried."""
-    decode, codes = bench.context.decode, [-1, NO_ROOM]
-    monkeypatch.setattr(
-        bench.context, "decode", lambda entries: codes.pop(0) if codes else decode(entries)
-    )
-    bench.submit(Job(1, Plain("a = "), 4, urgency=5.0))
-    bench.submit(Job(2, Plain("b = "), 4, urgency=1.0))
-    bench.run()
-    assert (bench.stopped(1).halt, bench.stopped(2).halt) == (Halt.DONE, Halt.EVICTED)
+    assert [bench.stopped(n).halt for n in (1, 2)] == [Halt.DONE, Halt.FAILED]
+    assert "no room" in bench.stopped(2).detail
     bench.check_ledger()
 
 
@@ -241,30 +215,31 @@ def test_an_architecture_that_cannot_trim_starts_again(
     model: Model, context: Context, monkeypatch: pytest.MonkeyPatch
 ):
     """ENGINE.md 17: where the end of a sequence cannot be dropped, all of it is, and the answer is the same."""
+    expected = Bench(model, context)
+    expected.ask(1, SOURCE, tokens_max=6)
     remove = context.remove
-    monkeypatch.setattr(context, "remove", lambda s, at: at == 0 and remove(s, at))
-    for can_trim in (True, False):
-        bench = Bench(model, context, can_trim=can_trim)
-        bench.ask(1, SOURCE, tokens_max=6)
-        again = bench.ask(2, SOURCE, tokens_max=6)
-        assert again.timings.cached_tokens == 0
-        assert bench.tokens(2) == bench.tokens(1)
+    monkeypatch.setattr(context, "remove", lambda s, at, end=-1: at == 0 and remove(s, at, end))
+    bench = Bench(model, context, abilities=Abilities(trim=False, shift=False, abort=False))
+    for number in (1, 2):
+        end = bench.ask(number, SOURCE, tokens_max=6)
+        assert end.timings.cached_tokens == 0
+        assert bench.tokens(number) == expected.tokens(1)
         bench.check_ledger()
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_ledger_says_what_llama_cpp_says_after_any_order_of_events(model: Model, seed: int):
-    """ENGINE.md 5 and 6: random jobs in a cache that is too small, taken back at random; some steps find no room."""
+    """ENGINE.md 5, 6, 8: random jobs, taken back at random; some steps are refused, some find no room."""
     chance = random.Random(seed)
-    bench = Bench(model, make_context(model, cells=512, sequences=6), sequences=6)
+    bench = Bench(model, make_context(model, cells=512, sequences=6))
     decode = bench.context.decode
     forced = random.Random(seed + 100)
 
-    def sometimes_full(entries):
-        crowded = len({entry.sequence for entry in entries}) > 1
-        return NO_ROOM if crowded and forced.random() < 0.2 else decode(entries)
+    def sometimes_refused(feeds):
+        code = forced.choice([NO_ROOM, -1, -3])
+        return code if len(feeds) > 1 and forced.random() < 0.2 else decode(feeds)
 
-    bench.context.decode = sometimes_full
+    bench.context.decode = sometimes_refused
     texts = [SOURCE[: chance.randrange(20, 900)] for _ in range(6)]
     for number in range(1, 51):
         text = chance.choice(texts) + chance.choice(["", "x", "\n    "])
@@ -279,19 +254,4 @@ def test_the_ledger_says_what_llama_cpp_says_after_any_order_of_events(model: Mo
     bench.check_ledger()
     ends = [f.request_id for f in bench.frames if isinstance(f, Stopped)]
     assert sorted(ends) == list(range(1, 51)), "every job ends exactly once"
-    halts = {f.halt for f in bench.frames if isinstance(f, Stopped)}
-    assert halts == {Halt.DONE, Halt.STOPPED, Halt.EVICTED}
-
-
-def test_only_the_latest_prompts_are_kept(bench: Bench):
-    """ENGINE.md 7: what is kept has a price in every step, so it is bounded, and the oldest goes first."""
-    spare = bench.sequences - bench.running_max
-    for number in range(1, spare + 3):
-        bench.ask(number, f"kept_{number} = {number}\n" * 4, tokens_max=2)
-    kept = [n for n in range(bench.sequences) if bench.batcher.ledger.length(n)]
-    assert len(kept) == spare
-    again = bench.ask(99, f"kept_{spare + 2} = {spare + 2}\n" * 4, tokens_max=2)
-    assert again.timings.cached_tokens > 0
-    first = bench.ask(100, "kept_1 = 1\n" * 4, tokens_max=2)
-    assert first.timings.cached_tokens < again.timings.cached_tokens
-    bench.check_ledger()
+    assert {f.halt for f in bench.frames if isinstance(f, Stopped)} == {Halt.DONE, Halt.STOPPED}

@@ -73,11 +73,10 @@ def answer(model: llama.Model, context: llama.Context, prefix: str, suffix: str)
     tokens = [fim.prefix, fim.suffix, *model.tokenize(suffix), fim.middle, *model.tokenize(prefix)]
     position = 0
     for _ in range(TOKENS_MAX):
-        last = len(tokens) - 1
-        entries = [llama.Entry(t, position + i, 0, i == last) for i, t in enumerate(tokens)]
-        assert context.decode(entries) == llama.DECODED
+        feed = llama.Feed(0, position, tokens, wants_logits=True)
+        assert context.decode([feed]) == llama.DECODED
         position += len(tokens)
-        tokens = [int(context.logits(last).argmax())]
+        tokens = [int(context.logits(0).argmax())]
         written += model.piece(tokens[0])
         if tokens[0] in model.end_tokens or b"\n" in written:
             break

@@ -23,6 +23,8 @@ from engines.engine import (
     Unloaded,
 )
 from engines.fake import FakeEngine, Knobs
+from engines.shelf import Shelf
+from policies.messages import Halt
 from tests.sim.timers import VirtualTimers
 
 F = TypeVar("F")
@@ -31,10 +33,10 @@ F = TypeVar("F")
 class Bench:
     """An engine, and every frame it has sent."""
 
-    def __init__(self, **knobs) -> None:
+    def __init__(self, shelf: Shelf | None = None, **knobs) -> None:
         self.frames: list[Frame] = []
         self.timers = VirtualTimers()
-        self.engine = FakeEngine(self.frames.append, Knobs(**knobs), self.timers)
+        self.engine = FakeEngine(self.frames.append, Knobs(**knobs), self.timers, shelf)
         self.engine.load()
         self.timers.run()
 
@@ -165,6 +167,53 @@ def test_a_full_cache_evicts_the_least_urgent() -> None:
     bench.run(job(1, urgency=1.0), job(2))
     halts = {stopped.request_id: stopped.halt for stopped in bench.sent(Stopped)}
     assert halts == {1: "done", 2: "evicted"}
+
+
+def parked_after(seconds: float, bench: Bench, *jobs: Job) -> Stopped:
+    """The end of the first job, which is parked so soon after it was submitted."""
+    bench.timers.call_later(seconds, lambda: bench.engine.park(jobs[0].request_id))
+    bench.run(*jobs)
+    return next(s for s in bench.sent(Stopped) if s.request_id == jobs[0].request_id)
+
+
+def test_what_is_parked_goes_on_in_another_engine() -> None:
+    """Its prompt and its tokens are cached there, and the text goes on behind them."""
+    shelf = Shelf(1 << 20)
+    first = Bench(shelf, tokens_per_s=1.0, script=says("a b c d"))
+    stopped = parked_after(2.5, first, job(1))
+    assert (stopped.halt, first.text(1)) == (Halt.PARKED, "a b c")
+    assert stopped.parked.tokens == 6
+    assert stopped.parked.size_bytes == shelf.kept_bytes
+    first.engine.unload()
+    second = Bench(shelf, script=says("a b c d"))
+    sent = tuple(t for step in first.sent(Stepped) for e in step.emitted for t in e.tokens)
+    second.run(job(1, sent=sent, parked=stopped.parked.handle))
+    assert second.text(1) == " d"
+    assert second.sent(Prepared)[0].cached_tokens == 5, "all but the last, for its logits"
+    assert len(shelf) == 0, "it is used up"
+
+
+def test_what_cannot_be_parked_is_only_stopped() -> None:
+    """Without a shelf, with one that is too small, and before anything was computed."""
+    for shelf in (None, Shelf(1)):
+        stopped = parked_after(2.5, Bench(shelf, tokens_per_s=1.0), job(1))
+        assert (stopped.halt, stopped.parked) == (Halt.PARKED, None)
+    shelf = Shelf(1 << 20)
+    waiting = parked_after(0.0, Bench(shelf, prefill_tokens_per_s=1.0), job(1))
+    assert (waiting.halt, waiting.parked) == (Halt.PARKED, None)
+    lost = Bench(shelf, script=says("a b")).run(job(1, parked=77))
+    assert lost.text(1) == "a b"
+    assert len(shelf) == 0
+
+
+def test_who_is_evicted_is_parked_unasked() -> None:
+    """A full cache is an event, not an error (ENGINE.md 6)."""
+    shelf = Shelf(1 << 20)
+    bench = Bench(shelf, cells=10, script=says("a b c d e f"))
+    bench.run(job(1, urgency=1.0), job(2))
+    (evicted,) = [stopped for stopped in bench.sent(Stopped) if stopped.halt == Halt.EVICTED]
+    assert shelf.find(evicted.parked.handle) is not None
+    shelf.drop(evicted.parked.handle)
 
 
 def test_a_death_names_who_was_inside() -> None:

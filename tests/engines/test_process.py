@@ -148,10 +148,12 @@ def test_a_worker_that_was_told_nothing_ends_with_its_socket_too():
     import socket
 
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        command = [sys.executable, "-m", "engines.worker", str(theirs.fileno())]
+    descriptors, their_descriptors = socket.socketpair()
+    with ours, theirs, descriptors, their_descriptors:
+        numbers = (theirs.fileno(), their_descriptors.fileno())
+        command = [sys.executable, "-m", "engines.worker", *map(str, numbers)]
         root = Path(__file__).parents[2]
-        with subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=root) as worker:
+        with subprocess.Popen(command, pass_fds=numbers, cwd=root) as worker:
             theirs.close()
             ours.close()
             assert exited(worker.pid, 30)

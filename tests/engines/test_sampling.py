@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.engine import Sampling
-from engines.sampling import Sampler, logprob
+from engines.sampling import Sampler, best, logprob, score
 
 PIECES = [b"", b"a", b"ab", b"x", b"y", b"z", b" ", b"\n"]
 END = 0
@@ -144,3 +144,86 @@ def test_no_setting_is_too_extreme(bias: float, shift: float, **settings: object
 def test_logprob_is_the_logarithm_of_the_softmax():
     assert logprob(EVEN, 1) == pytest.approx(math.log(0.4), abs=1e-5)
     assert logprob(logits(-1e30, 0.0), 1) == pytest.approx(0.0)
+
+
+@pytest.mark.slow
+@given(
+    seed=st.integers(0, 1000), size=st.integers(1, 3000), count=st.integers(1, 200),
+    distinct=st.sampled_from([1, 5, 100_000]), forbidden=st.sampled_from([0.0, 0.5, 0.999]),
+)  # fmt: skip
+def test_the_best_are_those_that_sorting_puts_first(
+    seed: int, size: int, count: int, distinct: int, forbidden: float
+):
+    """Exactly, however many are equal or forbidden: of equal ones the lowest token comes first."""
+    rng = np.random.default_rng(seed)
+    numbers = rng.integers(0, distinct, size).astype(np.float32)
+    numbers[rng.random(size) < forbidden] = -np.inf
+    ordered = [t for t in np.lexsort((np.arange(size), -numbers)) if numbers[t] > -np.inf]
+    assert best(numbers, count).tolist() == ordered[:count]
+
+
+def test_a_score_has_the_chosen_token_and_the_likeliest_ones():
+    """Natural log-probabilities of the whole distribution; the chosen token need not be among the best."""
+    found = score(EVEN, 5, 2, lambda token: PIECES[token])
+    assert (found.chosen.token, found.chosen.piece) == (5, PIECES[5])
+    assert found.chosen.logprob == pytest.approx(logprob(EVEN, 5)) == pytest.approx(math.log(0.03))
+    assert [(likely.token, likely.piece) for likely in found.tops] == [(1, b"a"), (2, b"ab")]
+    assert found.tops[1].logprob == pytest.approx(math.log(0.3), abs=1e-6)
+    assert score(EVEN, 5, 0, lambda token: PIECES[token]).tops == ()
+
+
+class Odd:
+    """A grammar of odd tokens only. It counts what it is asked."""
+
+    ended = False
+
+    def __init__(self) -> None:
+        self.passes = 0
+        self.accepted: list[int] = []
+
+    def allows(self, token: int) -> bool:
+        return token % 2 == 1
+
+    def accept(self, token: int) -> None:
+        self.accepted.append(token)
+
+    def restrict(self, numbers: np.ndarray) -> None:
+        self.passes += 1
+        numbers[::2] = -np.inf
+
+
+def under(grammar: Odd, **given: object) -> Sampler:
+    return Sampler(Sampling(**given), frozenset({END}), lambda token: PIECES[token], grammar)
+
+
+def test_a_pass_over_the_vocabulary_is_made_only_where_the_likeliest_is_refused():
+    grammar = Odd()
+    assert under(grammar).draw(logits(0, 3, 2, 1), []) == 1
+    assert grammar.passes == 0
+    assert under(grammar).draw(logits(5, 1, 4, 2), []) == 3
+    assert grammar.passes == 1
+
+
+@pytest.mark.parametrize("top_k", [2, 0])
+def test_candidates_are_counted_behind_the_grammar(top_k: int):
+    """Of four odd tokens, the best two: what is forbidden takes no candidate's place."""
+    numbers = logits(9, 1, 9, 3, 9, 4, 9, 2)
+    one = under(Odd(), temperature=9.0, top_k=top_k)
+    seen = {one.draw(numbers, [1] * position) for position in range(200)}
+    assert seen == ({3, 5} if top_k else {1, 3, 5, 7})
+    assert float(numbers[0]) == 9.0, "the caller's logits stay as they are"
+
+
+def test_infill_ends_only_where_the_grammar_may_end():
+    numbers = logits(9, 1, 1, 1)
+    assert sampler(infill=True).draw(numbers, []) == END
+    assert under(Odd(), infill=True).draw(numbers, []) == 1
+
+
+def test_a_grammar_hears_of_every_token_of_the_answer():
+    grammar = Odd()
+    one = under(grammar)
+    for token in (1, 3):
+        one.accept(token)
+    assert grammar.accepted == [1, 3]
+    assert not one.ended

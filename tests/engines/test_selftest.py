@@ -11,7 +11,7 @@ from engines import devices, ladder, selftest
 from engines.engine import Loaded, Loading
 from engines.llama import Context, Model
 from engines.process import ProcessEngine
-from engines.selftest import SelfTestError
+from engines.selftest import Abilities, SelfTestError
 from engines.spec import ModelSpec
 from tests.engines.hearing import EMBEDDED, Hearing
 from tests.engines.native import make_context
@@ -27,7 +27,7 @@ def test_it_sees_the_same_twice_and_leaves_the_cache_empty(model: Model, context
     assert ladder.agrees(first, second)
     assert all(np.isfinite(first.margin))
     assert len(set(first.best)) > 1
-    assert selftest.can_trim(model, context)
+    assert selftest.probe(model, context) == Abilities(trim=True, shift=True, abort=True)
     assert [context.length(sequence) for sequence in range(2)] == [0, 0]
 
 
@@ -55,7 +55,7 @@ def test_a_cache_that_cannot_drop_an_end_is_found_out(
     """ENGINE.md 17."""
     remove = context.remove
     monkeypatch.setattr(context, "remove", lambda s, at: at == 0 and remove(s, at))
-    assert not selftest.can_trim(model, context)
+    assert selftest.probe(model, context) == Abilities(trim=False, shift=False, abort=False)
 
 
 @pytest.mark.slow

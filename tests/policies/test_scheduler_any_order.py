@@ -112,7 +112,7 @@ class World:
         number = list(self.inside)[luck % len(self.inside)]
         halts = [Halt.DONE, Halt.EVICTED, Halt.INVALID, Halt.FAILED]
         if number in self.stopping:
-            halts = [Halt.STOPPED, Halt.DONE]
+            halts = [Halt.STOPPED, Halt.DONE, Halt.PARKED]
         self._free(number)
         self.tell(Stopped(number, halts[luck % len(halts)]))
 

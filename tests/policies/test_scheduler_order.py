@@ -73,6 +73,17 @@ def test_a_keystroke_makes_the_least_urgent_stop() -> None:
     assert numbers(machine(Stopped(2, Halt.DONE))) == [("End", 2), ("Start", 1)]
 
 
+def test_to_be_parked_when_asked_to_make_way_is_no_setback() -> None:
+    """It made way as it was asked to, however often; what was parked of it is no business of the scheduler's."""
+    machine = Machine(setbacks_max=0)
+    machine(ask(1, Kind.CHAT))
+    machine.load(sequences=1)
+    for number in (2, 3, 4):
+        assert machine(ask(number)) == [Stop(1, "m")]
+        assert numbers(machine(Stopped(1, Halt.PARKED))) == [("Start", number)]
+        assert numbers(machine(Stopped(number, Halt.DONE))) == [("End", number), ("Start", 1)]
+
+
 def test_one_is_stopped_for_each_keystroke_that_waits() -> None:
     """Those on their way out are counted, so that nobody is stopped in vain."""
     machine = Machine()

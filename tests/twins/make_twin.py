@@ -1,10 +1,11 @@
-"""Make a shape twin: the architecture, size and quantisation of a published CodeLLM, filled with random weights.
+"""Make a shape twin: architecture, size and quantisation of a published CodeLLM, or a tiny one, with random weights.
 
     python tests/twins/make_twin.py qwen2.5-coder-0.5b q8_0 OUT.gguf
     python tests/twins/make_twin.py --list
 
 A twin loads, allocates and computes as the published model does, so load times, memory, prefill and decode speed
-measured on it are those of the real one. What it writes is noise: never judge text on it.
+measured on it are those of the real one. What it writes is noise: never judge text on it. The tiny shapes are for
+tests of what llama.cpp does with each kind of memory: each takes milliseconds.
 """
 
 from __future__ import annotations
@@ -13,44 +14,22 @@ import argparse
 import ctypes
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from gguf import GGUFWriter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.twins.architectures import add_keys, tensors
+from tests.twins.shapes import SHAPES
 from tests.twins.vocabulary import END, IM_END, make_vocabulary
 
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a published configuration says."""
-
-    layers: int
-    width: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    tied: bool = True
-    vocabulary: int = 151_936
-
-
-SHAPES = {
-    "tiny-15m": Shape(6, 256, 768, 4, 2),  # not a published model: for quick tests
-    "qwen2.5-coder-0.5b": Shape(24, 896, 4864, 14, 2),
-    "qwen2.5-coder-1.5b": Shape(28, 1536, 8960, 12, 2),
-    "qwen2.5-coder-3b": Shape(36, 2048, 11008, 16, 2),
-    "qwen2.5-coder-7b": Shape(28, 3584, 18944, 28, 4, tied=False, vocabulary=152_064),
-}
 TYPES = {"f16": 1, "q4_0": 2, "q8_0": 7, "q4_k_m": 15, "q5_k_m": 17, "q6_k": 18}
 CONTEXT = 32_768
 
 
 def make_twin(shape: str, kind: str, out: Path, *, seed: int = 0, context: int = CONTEXT) -> None:
-    """Write a twin. The same seed gives the same file."""
+    """Write a twin of `SHAPES[shape]`, trained (it says) for `context` tokens. The same seed gives the same file."""
     if kind == "f16":
         _write_f16(shape, out, seed=seed, context=context)
         return
@@ -62,19 +41,16 @@ def make_twin(shape: str, kind: str, out: Path, *, seed: int = 0, context: int =
 
 def _write_f16(name: str, path: Path, *, seed: int, context: int) -> None:
     shape = SHAPES[name]
-    writer = GGUFWriter(str(path), "qwen2")
+    writer = GGUFWriter(str(path), shape.architecture)
     writer.add_name(f"{name} shape twin (random weights)")
     writer.add_context_length(context)
     writer.add_embedding_length(shape.width)
     writer.add_block_count(shape.layers)
-    writer.add_feed_forward_length(shape.hidden)
-    writer.add_head_count(shape.heads)
-    writer.add_head_count_kv(shape.kv_heads)
-    writer.add_rope_freq_base(1_000_000.0)
-    writer.add_layer_norm_rms_eps(1e-6)
     writer.add_file_type(TYPES["f16"])
+    add_keys(writer, shape)
     _add_tokenizer(writer, shape.vocabulary)
-    _add_tensors(writer, shape, np.random.default_rng(seed))
+    for tensor, numbers in tensors(shape, context=context, seed=seed):
+        writer.add_tensor(tensor, numbers)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -83,38 +59,16 @@ def _write_f16(name: str, path: Path, *, seed: int, context: int) -> None:
 
 def _add_tokenizer(writer: GGUFWriter, size: int) -> None:
     vocabulary = make_vocabulary(size)
+    end = vocabulary.tokens.index(END)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(vocabulary.tokens)
     writer.add_token_types(vocabulary.kinds)
     writer.add_token_merges(vocabulary.merges)
-    writer.add_eos_token_id(END)
-    writer.add_pad_token_id(END)
-    writer.add_eot_token_id(IM_END)
+    writer.add_eos_token_id(end)
+    writer.add_pad_token_id(end)
+    writer.add_eot_token_id(vocabulary.tokens.index(IM_END))
     writer.add_add_bos_token(value=False)
-
-
-def _add_tensors(writer: GGUFWriter, shape: Shape, rng: np.random.Generator) -> None:
-    def normal(rows: int, columns: int) -> npt.NDArray[np.float16]:
-        return (rng.standard_normal((rows, columns), dtype=np.float32) * 0.02).astype(np.float16)
-
-    width, kv = shape.width, shape.kv_heads * (shape.width // shape.heads)
-    ones = np.ones(width, dtype=np.float32)
-    writer.add_tensor("token_embd.weight", normal(shape.vocabulary, width))
-    writer.add_tensor("output_norm.weight", ones)
-    if not shape.tied:
-        writer.add_tensor("output.weight", normal(shape.vocabulary, width))
-    for layer in range(shape.layers):
-        block = f"blk.{layer}."
-        writer.add_tensor(block + "attn_norm.weight", ones)
-        writer.add_tensor(block + "ffn_norm.weight", ones)
-        for name, rows in (("q", width), ("k", kv), ("v", kv)):
-            writer.add_tensor(f"{block}attn_{name}.weight", normal(rows, width))
-            writer.add_tensor(f"{block}attn_{name}.bias", np.zeros(rows, dtype=np.float32))
-        writer.add_tensor(block + "attn_output.weight", normal(width, width))
-        writer.add_tensor(block + "ffn_gate.weight", normal(shape.hidden, width))
-        writer.add_tensor(block + "ffn_up.weight", normal(shape.hidden, width))
-        writer.add_tensor(block + "ffn_down.weight", normal(width, shape.hidden))
 
 
 def _quantise(source: Path, target: Path, kind: int) -> None:

@@ -2,7 +2,7 @@
 
 Byte-level BPE as GPT-2 has it. First the 256 bytes; then one token for each merge, learnt from
 sources of the standard library. The rest are fillers that no text meets, and the special
-tokens stand at the ids of Qwen2.5-Coder.
+tokens stand at the ids of Qwen2.5-Coder, or at the end of a vocabulary that is too small for those.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ Pair: TypeAlias = tuple[str, str]
 
 NORMAL, CONTROL, UNUSED = 1, 3, 5
 
+END, IM_END = "<|endoftext|>", "<|im_end|>"
 SPECIAL = {
-    151643: "<|endoftext|>",
-    151644: "<|im_start|>",
-    151645: "<|im_end|>",
-    151659: "<|fim_prefix|>",
-    151660: "<|fim_middle|>",
-    151661: "<|fim_suffix|>",
-    151662: "<|fim_pad|>",
-    151663: "<|repo_name|>",
-    151664: "<|file_sep|>",
+    END: 151643,
+    "<|im_start|>": 151644,
+    IM_END: 151645,
+    "<|fim_prefix|>": 151659,
+    "<|fim_middle|>": 151660,
+    "<|fim_suffix|>": 151661,
+    "<|fim_pad|>": 151662,
+    "<|repo_name|>": 151663,
+    "<|file_sep|>": 151664,
 }
-END = 151643
-IM_END = 151645
+"""Where Qwen2.5-Coder has them. A vocabulary too small for that has them at its end."""
 
+BYTES = 256
 MERGES = 3_000
+"""As many as are learnt at most."""
 LEARNT_FROM = (argparse, pathlib, subprocess, typing)
 """Modules whose source everybody has: English words in the docstrings, Python in the rest."""
 _WORD = re.compile(
@@ -55,11 +57,14 @@ class Vocabulary:
 
 
 def make_vocabulary(size: int) -> Vocabulary:
-    """Make a vocabulary of exactly so many tokens; it needs room for the special ones."""
-    pieces, merges = _merged()
+    """Make a vocabulary of exactly so many tokens; it needs room for the bytes and the special ones."""
+    special = SPECIAL
+    if size <= max(SPECIAL.values()):
+        special = dict(zip(SPECIAL, range(size - len(SPECIAL), size), strict=True))
+    pieces, merges = _merged(min(MERGES, size - BYTES - len(SPECIAL)))
     tokens = [*pieces, *(f"[PAD{n}]" for n in range(len(pieces), size))]
     kinds = [NORMAL] * len(pieces) + [UNUSED] * (size - len(pieces))
-    for number, text in SPECIAL.items():
+    for text, number in special.items():
         tokens[number], kinds[number] = text, CONTROL
     return Vocabulary(tokens, kinds, merges)
 
@@ -72,18 +77,18 @@ def byte_letters() -> list[str]:
 
 
 @cache
-def _merged() -> tuple[list[str], list[str]]:
+def _merged(merges_max: int) -> tuple[list[str], list[str]]:
     """Return the tokens that can be met, and the merges that make them."""
     letters = byte_letters()
     texts = (Path(str(module.__file__)).read_text(encoding="utf-8") for module in LEARNT_FROM)
     counts = Counter(word for text in texts for word in _WORD.findall(text))
     cut = [[letters[byte] for byte in word.encode()] for word in counts]
-    merges = _learnt(cut, list(counts.values()))
+    merges = _learnt(cut, list(counts.values()), merges_max)
     tokens = dict.fromkeys([*letters, *("".join(pair) for pair in merges)])
     return list(tokens), [" ".join(pair) for pair in merges]
 
 
-def _learnt(words: list[list[str]], weights: list[int]) -> list[Pair]:
+def _learnt(words: list[list[str]], weights: list[int], merges_max: int) -> list[Pair]:
     """Merge the most frequent pair, again and again; of equals the first in the alphabet."""
     counts: dict[Pair, int] = defaultdict(int)
     holders: defaultdict[Pair, dict[int, None]] = defaultdict(dict)
@@ -98,7 +103,7 @@ def _learnt(words: list[list[str]], weights: list[int]) -> list[Pair]:
     for number in range(len(words)):
         count(number, 1)
     merges: list[Pair] = []
-    while len(merges) < MERGES:
+    while len(merges) < merges_max:
         most = max(counts.values())
         best = min(pair for pair, times in counts.items() if times == most)
         merges.append(best)

@@ -76,10 +76,7 @@ class Answerer:
         return pieces, logprobs
 
     def _step(self, tokens: list[int], position: int) -> np.ndarray:
-        last = len(tokens) - 1
-        entries = [
-            llama.Entry(token, position + at, 0, at == last) for at, token in enumerate(tokens)
-        ]
-        if self._context.decode(entries) != llama.DECODED:
+        feed = llama.Feed(0, position, tokens, wants_logits=True)
+        if self._context.decode([feed]) != llama.DECODED:
             raise RuntimeError("llama.cpp refused a batch")
-        return self._context.logits(last)
+        return self._context.logits(0)

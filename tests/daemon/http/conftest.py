@@ -16,7 +16,7 @@ from daemon.http.listeners import Listeners, start
 from daemon.http.settings import About, HttpSettings
 from daemon.snapshot import LatencySnapshot, ModelSnapshot, Snapshot
 from daemon.tickets import Ask, Desk, Ticket
-from engines.engine import Emitted, Loaded, Stopped, StopType, Timings, Usage
+from engines.engine import Emitted, Loaded, Score, Stopped, StopType, Timings, Usage
 from policies.messages import Outcome, Reason
 from policies.request import Class
 from policies.view import Phase
@@ -62,6 +62,8 @@ class Script:
     """Takes requests as the orchestrator does; each ends with `pieces`, or stays open where `open` is set."""
 
     pieces: tuple[str, ...] = ("two", " words")
+    scores: tuple[Score, ...] = ()
+    """One for each piece, or none at all."""
     outcome: Outcome = Outcome.DONE
     reason: Reason = Reason.COMPLETE
     detail: str = ""
@@ -110,7 +112,8 @@ class Script:
         if ticket.ended:
             return
         for number, text in enumerate(self.pieces):
-            ticket.feed(Emitted(ticket.id, (number,), text, -0.1), 0.1)
+            scores = self.scores[number : number + 1]
+            ticket.feed(Emitted(ticket.id, (number,), text, -0.1, scores), 0.1)
         if not self.open:
             self._finish(ticket)
 

@@ -197,8 +197,9 @@ def test_class_and_deadline_headers(serving):
         ({"prompt": [1, 2]}, "prompt"),
         ({"stop": ["a"] * 65}, "stop"),
         ({"input_extra": [{"text": ""}] * 257}, "input_extra"),
-        ({"json_schema": {"type": "object"}}, "the body"),
-        ({"grammar": "secret"}, "the body"),
+        ({"json_schema": "secret"}, "json_schema"),
+        ({"json_schema": {}, "grammar": "secret"}, "the body"),
+        ({"n_probs": 1, "post_sampling_probs": True}, "the body"),
     ],
 )
 def test_wrong_bodies_are_400_and_say_where(serving, change, field):

@@ -184,8 +184,8 @@ def test_text_parts_and_newer_names(serving):
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "secret"}]}]},
         {"tools": [{"type": "function"}]},
         {"n": 2},
-        {"logprobs": True},
-        {"response_format": {"type": "json_object"}},
+        {"top_logprobs": 2},
+        {"response_format": {"type": "secret"}},
         {"stop": ["a"] * 17},
     ],
 )
@@ -200,7 +200,9 @@ def test_tools_that_may_not_be_used_are_no_obstacle(serving):
     assert post(serving, "/v1/chat/completions", body)[0].status_code == 200
 
 
-@pytest.mark.parametrize("change", [{"echo": True}, {"best_of": 2}, {"n": 2}, {"logprobs": 5}])
+@pytest.mark.parametrize(
+    "change", [{"echo": True}, {"best_of": 2}, {"n": 2}, {"logprobs": "secret"}]
+)
 def test_text_that_cannot_be_served_is_400(serving, change):
     assert post(serving, "/v1/completions", ZED | change)[0].status_code == 400
 

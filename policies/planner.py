@@ -1,0 +1,98 @@
+"""Plans one worker's steps and learns from those that ran: `step` chooses, `step_time` measures, `pace` holds back.
+
+Pure: the worker tells how long a step took and how it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from policies.pace import Pace
+from policies.step import URGENCY_MAX, Row, Share, Step, Turns, plan
+from policies.step_time import StepTimes
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The next step, and what is expected of it."""
+
+    step: Step
+    urgency: float = 0.0
+    """Of the most urgent row in it."""
+    longest_cells: int = 0
+    """The longest of its sequences when it ends."""
+    predicted_s: float = 0.0
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """Who evaluates how much."""
+        return self.step.shares
+
+    @property
+    def rows(self) -> int:
+        """Sequences in the graph, throwaway ones included."""
+        return len(self.step.shares) + self.step.pads
+
+    @property
+    def tokens_each(self) -> int:
+        """Tokens of each of them."""
+        return self.step.shares[0].tokens
+
+
+class Planner:
+    """One worker's plans. `can_abort`: whether a step can be broken off inside."""
+
+    def __init__(self, *, budget_tokens: int, quantum_s: float, can_abort: bool) -> None:
+        self._budget_tokens = budget_tokens
+        self._quantum_s = quantum_s
+        self._can_abort = can_abort
+        self._times = StepTimes()
+        self._pace = Pace.start(budget_tokens)
+        self._turns = Turns()
+
+    @property
+    def committed(self) -> bool:
+        """Whether lesser work has finished a step since the last abort."""
+        return self._pace.committed
+
+    def next(self, rows: Sequence[Row], *, idle_rows: int) -> Planned:
+        """Choose the next step of these rows; `idle_rows` sequences can pad it."""
+        step = plan(
+            rows,
+            budget_tokens=self._budget_tokens,
+            times=self._times,
+            quantum_s=self._quantum_s,
+            can_abort=self._can_abort,
+            chunk_tokens=self._pace.chunk_tokens,
+            idle_rows=idle_rows,
+            turns=self._turns,
+        )
+        if not step.shares:
+            return Planned(step)
+        ids = {share.id for share in step.shares}
+        chosen = [row for row in rows if row.id in ids]
+        tokens = step.shares[0].tokens
+        longest = max(row.cells for row in chosen) + tokens
+        predicted_s = self._times.predict(
+            rows=len(chosen) + step.pads, tokens_each=tokens, longest_cells=longest
+        )
+        return Planned(step, max(row.urgency for row in chosen), longest, predicted_s)
+
+    def ran(self, planned: Planned, duration_s: float) -> None:
+        """A step ran to its end."""
+        self._turns = planned.step.turns
+        self._times.observe(
+            rows=planned.rows,
+            tokens_each=planned.tokens_each,
+            longest_cells=planned.longest_cells,
+            duration_s=duration_s,
+        )
+        if planned.urgency < URGENCY_MAX:
+            prefilled = planned.step.turns.prefilled
+            self._pace = self._pace.after_chunk() if prefilled else self._pace.after_decode()
+
+    def aborted(self) -> None:
+        """A step was broken off for something more urgent."""
+        fits = self._times.tokens_within(self._quantum_s, tokens_max=self._budget_tokens)
+        self._pace = self._pace.after_abort(fits)

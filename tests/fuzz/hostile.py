@@ -1,0 +1,329 @@
+"""Thousands of hostile inputs against a real worker: grammars, schemas, chat templates, prompts.
+
+python -m tests.fuzz.hostile [--count 10000] [--seed 1] [--first 0]
+
+1. The same seed and number give the same input: `--first N --count 1` tries one again.
+2. Intake is one thread, so that its time for a job counts from the end of the job before.
+3. A job that the worker died or hung with is tried again alone by a fresh worker, as the daemon would (ENGINE.md 22).
+4. "busy" refusals (another grammar still compiles) are no fault of the job: it waits and asks again.
+
+Exit status 1 where a worker died or hung, or an answer's words would not help its caller.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import psutil
+
+from engines.engine import (
+    Constraint,
+    Died,
+    Frame,
+    Job,
+    Loaded,
+    LoadFailed,
+    Plain,
+    Prepared,
+    Sampling,
+    Stepped,
+    Stopped,
+)
+from engines.process import ProcessEngine
+from policies.messages import Halt
+from tests.engines.hearing import embedded_engine
+from tests.fuzz import grammars, prompts, schemas, templates
+
+KINDS = ("grammar", "schema", "template", "prompt")
+ABREAST = 4
+LIMIT_S = 5.0
+"""For intake, for one step, and for a template: over it the others have waited too long."""
+PATIENCE_S = 30.0
+"""For a whole job among others; over it the worker hangs."""
+BUSY_TRIES, BUSY_S = 100, 0.2
+GROWN_BYTES_MAX = 1 << 30
+"""Of memory, for one input."""
+DETAIL_CHARS_MAX = 300
+UNCLEAR = re.compile(r"panic|Traceback|could not be laid out|[a-z](Error|Exception)\b|unwrap|\.rs\b|0x[0-9a-f]{6}")
+BUGS = ("unclear", "slow", "hung", "died", "memory")
+COLUMNS = ("answered", "refused", "ended", *BUGS, "poison")
+WORST = 6
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one input. `outcome` is one of `COLUMNS`; the times are seconds."""
+
+    number: int
+    kind: str
+    outcome: str
+    detail: str = ""
+    intake_s: float = 0.0
+    step_s: float = 0.0
+    retried: bool = False
+
+
+@dataclass
+class Heard:
+    """What a worker has said of one job."""
+
+    sent_s: float
+    over: asyncio.Future[Stopped | None]
+    """None: the worker has died."""
+    intake_s: float | None = None
+    step_s: float = 0.0
+
+
+class Worker:
+    """A ProcessEngine that is loaded again whenever it has died or hung."""
+
+    def __init__(self, rungs_file: Path) -> None:
+        self._rungs_file = rungs_file
+        self._engine: ProcessEngine | None = None
+        self._jobs: dict[int, Heard] = {}
+        self._taken_s = 0.0
+        """When intake finished its latest job."""
+        self._ready = asyncio.Lock()
+        self._last_words = ""
+        self.rss_bytes_max = 0
+
+    async def __aenter__(self) -> Worker:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._kill()
+
+    async def ask(self, job: Job) -> tuple[Heard, Stopped | str]:
+        """Submit a job; return its end, or "hung", or what the worker died with."""
+        async with self._ready:
+            if self._engine is None:
+                await self._load()
+        assert self._engine
+        heard = self._jobs[job.request_id] = Heard(time.monotonic(), asyncio.get_running_loop().create_future())
+        try:
+            self._engine.submit(job)
+            async with asyncio.timeout(PATIENCE_S):
+                stopped = await heard.over
+        except TimeoutError:
+            self._kill()
+            return heard, "hung"
+        except Exception as error:  # noqa: BLE001 -- in the daemon it would have no one to catch it
+            refusal = f"submit raised {type(error).__name__}: {error}"
+            return heard, Stopped(job.request_id, Halt.FAILED, detail=refusal)
+        finally:
+            self._jobs.pop(job.request_id, None)
+        return heard, stopped or self._last_words
+
+    async def _load(self) -> None:
+        loaded = asyncio.get_running_loop().create_future()
+
+        def receive(frame: Frame) -> None:
+            if isinstance(frame, Loaded | LoadFailed | Died) and not loaded.done():
+                loaded.set_result(frame)
+            elif self._engine is engine:
+                self._receive(frame)
+
+        engine = embedded_engine(receive, self._rungs_file, context=1024)
+        self._engine = engine
+        engine.load()
+        assert isinstance(await loaded, Loaded), loaded.result()
+
+    def _receive(self, frame: Frame) -> None:
+        match frame:
+            case Prepared(request_id=taken):
+                self._took(taken)
+            case Stepped(emitted=emitted, duration_s=lasted):
+                for heard in filter(None, (self._jobs.get(e.request_id) for e in emitted)):
+                    heard.step_s = max(heard.step_s, lasted)
+            case Stopped(request_id=over):
+                self._took(over)
+                if (heard := self._jobs.get(over)) and not heard.over.done():
+                    heard.over.set_result(frame)
+                self._weigh()
+            case Died(detail=detail):
+                self._last_words = detail
+                self._kill()
+
+    def _took(self, request_id: int) -> None:
+        """Rule 2."""
+        heard, now = self._jobs.get(request_id), time.monotonic()
+        if heard and heard.intake_s is None:
+            heard.intake_s = now - max(heard.sent_s, self._taken_s)
+            self._taken_s = now
+
+    def _weigh(self) -> None:
+        with contextlib.suppress(psutil.Error):
+            if self._engine and self._engine.pid:
+                rss = psutil.Process(self._engine.pid).memory_info().rss
+                self.rss_bytes_max = max(self.rss_bytes_max, rss)
+
+    def _kill(self) -> None:
+        if self._engine:
+            self._engine.kill()
+        self._engine = None
+        for heard in self._jobs.values():
+            if not heard.over.done():
+                heard.over.set_result(None)
+
+
+@dataclass
+class Report:
+    """Everything found, and its table."""
+
+    findings: list[Finding] = field(default_factory=list)
+    rss_bytes_max: int = 0
+
+    @property
+    def bugs(self) -> list[Finding]:
+        return [f for f in self.findings if f.outcome in {*BUGS, "poison"}]
+
+    def lines(self) -> Iterator[str]:
+        counts = Counter((f.kind, f.outcome) for f in self.findings)
+        yield f"{'':10}" + "".join(f"{column:>9}" for column in COLUMNS)
+        for kind in KINDS:
+            yield f"{kind:10}" + "".join(f"{counts[kind, column]:9}" for column in COLUMNS)
+        for kind in KINDS:
+            own = [f for f in self.findings if f.kind == kind]
+            yield f"worst {kind}: intake " + _worst(own, "intake_s") + "; step " + _worst(own, "step_s")
+        yield f"worker's largest resident size: {self.rss_bytes_max >> 20} MiB"
+        for bug in self.bugs[:40]:
+            yield f"BUG {bug.kind} {bug.number} {bug.outcome} (intake {bug.intake_s:.2f} s, step {bug.step_s:.2f} s): {bug.detail}"
+
+
+def _worst(findings: list[Finding], time_of: str) -> str:
+    worst = sorted(findings, key=lambda f: -getattr(f, time_of))[:WORST]
+    return ", ".join(f"{getattr(f, time_of):.2f} s (#{f.number})" for f in worst)
+
+
+def make(number: int, seed: int) -> tuple[str, Job | str]:
+    """Return the kind of an input, and a job, or a template's source."""
+    rng, kind = Random(f"{seed}:{number}"), KINDS[number % len(KINDS)]
+    match kind:
+        case "grammar":
+            return kind, _constrained(rng, number, Constraint("gbnf", grammars.grammar(rng)))
+        case "schema":
+            return kind, _constrained(rng, number, Constraint("json_schema", schemas.schema(rng)))
+        case "template":
+            return kind, templates.template(rng)
+        case _:
+            return kind, prompts.job(rng, number)
+
+
+def _constrained(rng: Random, number: int, constraint: Constraint) -> Job:
+    sampling = Sampling(temperature=rng.choice([0.0, 0.8, 2.0]), top_k=rng.choice([0, 40]), seed=number)
+    return Job(number, Plain("def f(x):\n"), rng.randint(1, prompts.TOKENS_MAX), sampling, constraint=constraint)
+
+
+def judge(number: int, kind: str, heard: Heard, end: Stopped | str) -> Finding:
+    """Sort an end into one of `COLUMNS`."""
+    times = (heard.intake_s or 0.0, heard.step_s)
+    if isinstance(end, str):
+        return Finding(number, kind, "hung" if end == "hung" else "died", end, *times)
+    if max(times) > LIMIT_S:
+        return Finding(number, kind, "slow", end.detail, *times)
+    if end.halt == Halt.DONE:
+        return Finding(number, kind, "answered", "", *times)
+    outcome = {Halt.INVALID: "refused", Halt.FAILED: "ended"}.get(Halt(end.halt), "unclear")
+    return Finding(number, kind, outcome if _is_clear(end.detail) else "unclear", end.detail, *times)
+
+
+def _is_clear(detail: str) -> bool:
+    return 0 < len(detail) <= DETAIL_CHARS_MAX and not UNCLEAR.search(detail)
+
+
+async def try_job(worker: Worker, number: int, kind: str, job: Job) -> Finding:
+    """Ask, and ask again while the compiler is busy (4)."""
+    for _ in range(BUSY_TRIES):
+        heard, end = await worker.ask(job)
+        if isinstance(end, str) or "still being compiled" not in end.detail:
+            return judge(number, kind, heard, end)
+        await asyncio.sleep(BUSY_S)
+    return Finding(number, kind, "hung", "the compiler never got free")
+
+
+async def try_template(renderer: templates.Renderer, number: int, source: str) -> Finding:
+    """Render in a process of its own."""
+    rendered = await asyncio.to_thread(renderer.render, source, LIMIT_S)
+    if isinstance(rendered, str):
+        return Finding(number, "template", rendered, f"rendering {rendered}", LIMIT_S)
+    outcome = "refused" if rendered.refusal else "answered"
+    if rendered.grown_bytes > GROWN_BYTES_MAX or "MemoryError" in rendered.refusal:
+        outcome = "memory"
+    words = f"{rendered.refusal}; {rendered.grown_bytes >> 20} MiB, {rendered.chars} characters"
+    return Finding(number, "template", outcome, words, rendered.took_s)
+
+
+async def run(count: int, seed: int, rungs_file: Path, first: int = 0) -> Report:
+    """Try `count` inputs, `ABREAST` at once; then those that the worker died or hung with, each alone (3)."""
+    report, numbers = Report(), iter(range(first, first + count))
+    again: list[int] = []
+
+    async def lane(worker: Worker, renderer: templates.Renderer) -> None:
+        for number in numbers:
+            kind, given = make(number, seed)
+            if isinstance(given, str):
+                async with one_renders:
+                    report.findings.append(await try_template(renderer, number, given))
+                continue
+            finding = await try_job(worker, number, kind, given)
+            if finding.outcome in {"died", "hung"}:
+                again.append(number)
+            else:
+                report.findings.append(finding)
+
+    one_renders = asyncio.Lock()
+    async with Worker(rungs_file) as worker, _rendering() as renderer:
+        await asyncio.gather(*(lane(worker, renderer) for _ in range(ABREAST)))
+        for number in again:
+            report.findings.append(await _alone(worker, number, seed))
+        report.rss_bytes_max = worker.rss_bytes_max
+    return report
+
+
+async def _alone(worker: Worker, number: int, seed: int) -> Finding:
+    """Rule 3. One that is well alone shared the step of another that is to blame."""
+    kind, given = make(number, seed)
+    assert isinstance(given, Job)
+    finding = await try_job(worker, number, kind, given)
+    if finding.outcome in {"died", "hung"}:
+        return Finding(number, kind, "poison", finding.detail, finding.intake_s, finding.step_s)
+    return finding
+
+
+@contextlib.asynccontextmanager
+async def _rendering() -> AsyncIterator[templates.Renderer]:
+    renderer = templates.Renderer()
+    try:
+        yield renderer
+    finally:
+        renderer.close()
+
+
+def main() -> int:
+    """Run, print, and say by the exit status whether all were bounded."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        report = asyncio.run(run(given.count, given.seed, Path(folder) / "rungs.json", given.first))
+    print(*report.lines(), sep="\n")
+    print(f"{given.count} inputs of seed {given.seed} in {time.monotonic() - began:.0f} s")
+    return 1 if report.bugs else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
