@@ -44,7 +44,7 @@ class Terms:
     abilities: Abilities
     quantum_s: float = 0.05
     reuse_shifted: bool = True
-    kept_bytes: int = 128 * 2**20
+    kept_bytes: int = 64 * 2**20
     """Host memory for prompts that lost their sequence."""
 
 

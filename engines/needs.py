@@ -10,17 +10,24 @@ CONTEXT_DEFAULT = 8192
 PROCESS_BYTES = 96 * 2**20
 """An interpreter, llama.cpp, its compute buffers on a small model."""
 CUDA_CONTEXT_BYTES = 512 * 2**20
+KEPT_SEQUENCES = 1
+"""Prompts that lost their sequence are kept in the host's memory: as much of it as so many more sequences would take."""
 
 _CELL_BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 
 
 def need_bytes(header: Header, spec: ModelSpec, *, gpu: bool = False) -> int:
-    """Weights, KV cache, compute buffers and the process itself."""
+    """Weights, KV cache, kept prompts, compute buffers and the process itself."""
     context = spec.context or min(header.context_tokens or CONTEXT_DEFAULT, CONTEXT_DEFAULT)
-    cache = kv_bytes_per_token(header, spec.kv_type) * context * spec.sequences
+    cache = kv_bytes_per_token(header, spec.kv_type) * context * (spec.sequences + KEPT_SEQUENCES)
     buffers = header.file_bytes // 10
     process = PROCESS_BYTES + (CUDA_CONTEXT_BYTES if gpu else 0)
     return header.file_bytes + int(cache) + buffers + process
+
+
+def kept_bytes(header: Header, kv_type: str, context_tokens: int) -> int:
+    """The host memory that kept prompts may take."""
+    return int(kv_bytes_per_token(header, kv_type) * context_tokens * KEPT_SEQUENCES)
 
 
 def kv_bytes_per_token(header: Header, kv_type: str) -> float:

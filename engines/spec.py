@@ -22,7 +22,5 @@ class ModelSpec(msgspec.Struct, frozen=True):
     """What an interactive request may wait for work that is already inside a step (ENGINE.md 12)."""
     reuse_shifted: bool = True
     """Whether text that moved within the prompt keeps its cells: an approximation (ENGINE.md 14)."""
-    kept_bytes: int = 128 * 2**20
-    """Host memory for prompts whose sequence another prompt needed; they come back at the speed of a copy."""
     rungs_file: str = ""
     """Where the rung that worked on this machine is remembered; empty: nowhere."""

@@ -30,6 +30,7 @@ from engines.cache import Parking
 from engines.constraint import ConstraintError, Constraints
 from engines.engine import Job, Loaded, LoadFailed, Loading, Prepared, Stopped, Timings
 from engines.gguf import GgufError, Header, read_header
+from engines.needs import kept_bytes
 from engines.parking import Geometry
 from engines.pocket import Pocket
 from engines.prompt import Layouter, PromptError, TooLongError
@@ -142,11 +143,11 @@ class Worker:
             if job.constraint:
                 matcher = resident.constraints.compile(job.constraint, healed=layout.healed)
         except (PromptError, ConstraintError) as error:
-            line.send(_refusal(job, error))
+            self._refuse(job, _refusal(job, error), line)
             return
         except Exception as error:  # noqa: BLE001 -- one prompt is no reason to end the others' work
             detail = f"the prompt could not be laid out: {type(error).__name__}"
-            line.send(Stopped(job.request_id, Halt.FAILED, detail=detail))
+            self._refuse(job, Stopped(job.request_id, Halt.FAILED, detail=detail), line)
             return
         cached = resident.batcher.cached_tokens(layout.tokens)
         line.send(Prepared(job.request_id, len(layout.tokens), cached))
@@ -154,6 +155,12 @@ class Worker:
         shortened = msgspec.structs.replace(job, tokens_max=tokens_max)
         self._mail.put(_submit(Arrival(shortened, layout, arrived_s, matcher)))
         resident.batcher.hurry(job.urgency)
+
+    def _refuse(self, job: Job, stopped: Stopped, line: Line) -> None:
+        """End a job that never was; what was lent for it is let go."""
+        if job.parked is not None:
+            self._pocket.forget(job.parked)
+        line.send(stopped)
 
     def _step_for_ever(self, batcher: Batcher, line: Line) -> None:
         aboard: tuple[int, ...] = ()
@@ -179,6 +186,10 @@ def load(begin: Begin, line: Line, pocket: Pocket) -> Resident:
     spec, rung = begin.spec, ladder.RUNGS[begin.rung]
     started = time.monotonic()
     header = read_header(Path(spec.path))
+    if header.fields.get(f"{header.architecture}.pooling_type"):
+        raise llama.LoadError(
+            "this is an embedding model: it turns text into vectors and writes none. Configure a model that writes"
+        )
     os.nice(LOWER_PRIORITY)
     llama.start()
     model = llama.Model(
@@ -198,7 +209,7 @@ def load(begin: Begin, line: Line, pocket: Pocket) -> Resident:
         abilities=abilities,
         quantum_s=spec.quantum_ms / 1e3,
         reuse_shifted=spec.reuse_shifted,
-        kept_bytes=spec.kept_bytes,
+        kept_bytes=kept_bytes(header, spec.kv_type, context_tokens),
     )
     parking = Parking(pocket, _geometry(spec, header))
     batcher = Batcher(model, context, terms, parking=parking)

@@ -43,3 +43,13 @@ def row(name: str, values_ms: Sequence[float]) -> str:
         f"{name:<34} n={len(values_ms):<4} p50 {percentile(values_ms, 0.5):8.2f}  "
         f"p95 {percentile(values_ms, 0.95):8.2f}  max {max(values_ms):8.2f} ms"
     )
+
+
+def spread(values_ms: Sequence[float]) -> dict[str, object]:
+    """How many, median, p95 and largest, with names that tell the unit."""
+    return {
+        "count": len(values_ms),
+        "p50_ms": percentile(values_ms, 0.5),
+        "p95_ms": percentile(values_ms, 0.95),
+        "max_ms": max(values_ms),
+    }

@@ -135,6 +135,47 @@ def _least_change(sampler: Sampler, logits: Logits, history: list[int], token: i
     return math.inf
 
 
+@dataclass(frozen=True)
+class Want:
+    """A window of a text that may have scrolled below its first lines, with something typed behind it."""
+
+    lead: int
+    skip: int
+    length: int
+    typed: int
+    sampling: Sampling
+    tokens_max: int
+    urgency: int
+    alone: bool
+
+    def prompt(self, text: list[int]) -> list[int]:
+        window = (text[: self.lead] + text[self.lead + self.skip :])[: self.length]
+        return [*window, *text[50 : 50 + self.typed]]
+
+    def job(self, number: int) -> Job:
+        return Job(
+            number,
+            Plain(""),
+            self.tokens_max,
+            self.sampling,
+            urgency=self.urgency,
+            alone=self.alone,
+        )
+
+
+WANTS = st.builds(
+    Want,
+    lead=st.sampled_from([0, 12]),
+    skip=st.sampled_from([0, 35, 90, 140]),
+    length=st.sampled_from([1, 30, 60, 100, 180, 240, 300, CELLS - 2]),
+    typed=st.integers(0, 2),
+    sampling=st.sampled_from(SAMPLINGS),
+    tokens_max=st.integers(0, 20),
+    urgency=st.integers(0, 2),
+    alone=st.sampled_from([False, False, False, True]),
+)
+
+
 @dataclass
 class Tally:
     """What all machines of a run have done and seen."""
@@ -202,41 +243,12 @@ class World(RuleBasedStateMachine):
 
     # --- wishes ---------------------------------------------------------------------------------------
 
-    @rule(
-        lead=st.sampled_from([0, 12]),
-        skip=st.sampled_from([0, 35, 90, 140]),
-        length=st.sampled_from([1, 30, 60, 100, 180, 180, 300, 511]),
-        tail=st.integers(0, 2),
-        sampling=st.sampled_from(SAMPLINGS),
-        tokens_max=st.integers(0, 20),
-        urgency=st.integers(0, 2),
-        alone=st.sampled_from([False, False, False, True]),
-    )
-    def submit(
-        self,
-        lead: int,
-        skip: int,
-        length: int,
-        tail: int,
-        sampling: Sampling,
-        tokens_max: int,
-        urgency: int,
-        alone: bool,
-    ) -> None:
-        """A window of one text that may have scrolled below its first lines, with something typed behind it."""
-        self.tally.operations["submit"] += 1
-        self.asked += 1
-        window = (self.text[:lead] + self.text[lead + skip :])[:length]
-        prompt = [*window, *self.text[50 : 50 + tail]][:CELLS]
-        job = Job(
-            self.asked,
-            Plain(""),
-            tokens_max=tokens_max,
-            sampling=sampling,
-            urgency=urgency,
-            alone=alone,
-        )
-        self._send(Ask(job, prompt))
+    @rule(wants=st.lists(WANTS, min_size=1, max_size=3))
+    def submit(self, wants: list[Want]) -> None:
+        for want in wants:
+            self.tally.operations["submit"] += 1
+            self.asked += 1
+            self._send(Ask(want.job(self.asked), want.prompt(self.text)))
 
     @precondition(lambda self: self.inside)
     @rule(which=st.integers(0, 20))
@@ -263,24 +275,35 @@ class World(RuleBasedStateMachine):
 
     # --- steps ----------------------------------------------------------------------------------------
 
-    @rule(times=st.integers(1, 6))
+    @rule(times=st.sampled_from([1, 2, 3, 6, 40]))
     def step(self, times: int) -> None:
         for _ in range(times):
             self._step("step")
 
-    @rule(after=st.integers(0, 4), urgency=st.integers(1, 9))
-    def step_hurried(self, after: int, urgency: int) -> None:
-        """Somebody more urgent comes while the step runs."""
+    @precondition(lambda self: self.inside)
+    @rule(
+        parts=st.lists(st.integers(0, 4), min_size=1, max_size=6),
+        urgency=st.sampled_from([1, 9, 9]),
+    )
+    def step_hurried(self, parts: list[int], urgency: int) -> None:
+        """Somebody more urgent comes while the step runs, when so many sub-batches are through; then again."""
 
         def hurry() -> bool:
             broken = self.bench.batcher.hurry(urgency)
             self.tally.operations["abort"] += broken
             return broken
 
-        self.context.mishap = lambda feeds: self.context.hurried(feeds, after * SUB_BATCH, hurry)
-        self._step("hurried step")
+        for part in parts:
+            after = part * SUB_BATCH
+            self.context.mishap = lambda feeds, after=after: self.context.hurried(
+                feeds, after, hurry
+            )
+            self._step("hurried step")
 
-    @rule(code=st.sampled_from([-1, NO_ROOM]), alone_too=st.booleans())
+    @precondition(lambda self: self.inside)
+    @rule(
+        code=st.sampled_from([-1, NO_ROOM]), alone_too=st.sampled_from([False, False, False, True])
+    )
     def step_refused(self, code: int, alone_too: bool) -> None:
         """The batch is refused, and perhaps the first job that is tried alone as well."""
 

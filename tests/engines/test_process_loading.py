@@ -25,6 +25,7 @@ from engines.engine import (
 from engines.spec import ModelSpec
 from tests.engines.hearing import EMBEDDED, Hearing, embedded_engine
 from tests.engines.lives import ENDS, is_over, play, play_load
+from tests.twins.make_twin import make_twin
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +83,21 @@ def test_a_file_that_is_no_model_fails_in_words(rungs_file, tmp_path: Path, name
         assert isinstance(failed, LoadFailed)
         assert words in failed.detail or "damaged" in failed.detail
         assert hearing.engine.pid is None
+
+    play_load(rungs_file, scene, path=str(path))
+
+
+@pytest.mark.parametrize("shape", ["tiny-encoder", "tiny-embedding"])
+def test_a_model_that_writes_nothing_is_refused_in_words(rungs_file, tmp_path: Path, shape: str):
+    """Embedding models want another kind of batch, and an encoder kills the process where it gets ours."""
+    path = tmp_path / "vectors.gguf"
+    make_twin(shape, "f16", path, context=512)
+
+    async def scene(hearing: Hearing) -> None:
+        hearing.engine.load()
+        failed = await hearing.until(is_over)
+        assert isinstance(failed, LoadFailed)
+        assert "embedding model" in failed.detail
 
     play_load(rungs_file, scene, path=str(path))
 

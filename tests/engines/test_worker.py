@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from engines.engine import Job, Plain, Prepared, Stopped
+from engines.pocket import Pocket
 from engines.prompt import Layout, PromptError, TooLongError
 from engines.wire import reads_up
 from engines.worker import Line, Resident, Worker
@@ -21,15 +22,18 @@ class Intake:
                 raise layout
             return layout
 
-        batcher = SimpleNamespace(cached_tokens=lambda _tokens: 2, busy=True)
+        batcher = SimpleNamespace(
+            cached_tokens=lambda _tokens: 2, busy=True, hurry=lambda _urgency: False
+        )
         layouter = SimpleNamespace(lay_out=lay_out, answer_tokens=lambda _layout, most: most)
-        self.resident = Resident(model=None, layouter=layouter, batcher=batcher)
+        self.resident = Resident(model=None, layouter=layouter, constraints=None, batcher=batcher)
 
     def prepare(self) -> tuple[list[object], int]:
         """Lay one job out; return what the daemon is told, and how many letters the batcher gets."""
         ours, theirs = socket.socketpair()
-        with ours, theirs:
-            worker = Worker(theirs)
+        descriptors, _ = socket.socketpair()
+        with ours, theirs, descriptors, _:
+            worker = Worker(theirs, Pocket(descriptors))
             worker._prepare(Job(7, Plain("secret"), 4), self.resident, Line(theirs, "m"))
             return [frame for _, frame in reads_up().feed(ours.recv(1 << 16))], worker._mail.qsize()
 

@@ -18,7 +18,9 @@ VALID = [
 
 def deep(rng: Random) -> str:
     levels = rng.choice([5, 39, 41, 300, 20_000])
-    opened, closed = rng.choice([("(", ")"), ('("a" | ', ")"), ("(", ")*"), ("(", "){2,5}"), ("(", "")])
+    opened, closed = rng.choice(
+        [("(", ")"), ('("a" | ', ")"), ("(", ")*"), ("(", "){2,5}"), ("(", "")]
+    )
     return "root ::= " + opened * levels + '"b"' + closed * levels
 
 
@@ -39,7 +41,9 @@ def recursive(rng: Random) -> str:
 
 def repeated(rng: Random) -> str:
     many = rng.choice([2, 50, 5000, 100_000, 1_000_000, 10**9, 10**12])
-    times = rng.choice([f"{{{many}}}", f"{{1,{many}}}", f"{{0,{many}}}", f"{{{many},}}", f"{{{many},1}}"])
+    times = rng.choice(
+        [f"{{{many}}}", f"{{1,{many}}}", f"{{0,{many}}}", f"{{{many},}}", f"{{{many},1}}"]
+    )
     item = rng.choice(['"a"', "[^x]", ".", '("a" | "b")', '("a"?)', '("a"*)', "x", '("a"{3}){9}'])
     return f"root ::= {item}{times * rng.choice([1, 1, 2, 6])}\nx ::= {item.replace('x', 'y')}{times}\ny ::= .?"
 
@@ -60,7 +64,9 @@ def chained(rng: Random) -> str:
     count = rng.choice([10, 400, 499, 2000])
     link = rng.choice(["r%d", "r%d r%d", '"a" r%d | r%d', "(r%d)*"])
     rules = [f"r{n} ::= " + link.replace("%d", str(n + 1)) for n in range(count)]
-    return "\n".join(["root ::= r0", *rules, f"r{count} ::= " + rng.choice(['"z"', "r0", "", "r0 | [z]"])])
+    return "\n".join(
+        ["root ::= r0", *rules, f"r{count} ::= " + rng.choice(['"z"', "r0", "", "r0 | [z]"])]
+    )
 
 
 def broken(rng: Random) -> str:
@@ -93,7 +99,7 @@ def broken(rng: Random) -> str:
             'root ::= "a"' + "*" * rng.choice([2, 40, 1900, 3000]),
             "root ::= [" + "a-z" * 20_000 + "]",
             'root ::= "' + "a" * 60_000 + '"',
-            'root ::= ' + '"a" ' * 15_000,
+            "root ::= " + '"a" ' * 15_000,
             'root ::= "a"\n' * 400,
         ]
     )

@@ -5,7 +5,21 @@ from random import Random
 from engines.engine import Chat, Chunk, Fim, Job, Message, Plain, Prompt, Sampling
 from tests.fuzz.mutations import ODD, mutated
 
-NUMBERS = [0.0, -0.0, 1.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e308, -1e308, 5e-324, 1e-30, 1e30, 0.7]
+NUMBERS = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    1e308,
+    -1e308,
+    5e-324,
+    1e-30,
+    1e30,
+    0.7,
+]
 INTEGERS = [0, 1, -1, 40, 2**31, -(2**31), 2**63 - 1, -(2**63), 2**64 - 1, 2**64, -(2**70)]
 SPECIAL = ["<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<s>", "</s>", "<unk>", "<|im_start|>",
            "<|file_sep|>", "<0x00>", "<|", "|>", "\u2581", "\u0120", "\u010a"]  # fmt: skip
@@ -14,10 +28,14 @@ TOKENS_MAX = 16
 
 
 def text(rng: Random) -> str:
-    character = rng.choice([*ODD, *SPECIAL, "a", " ", "\n", "\t", "𝔘", "e\u0301", "שלום", "👩‍👩‍👧", "%s", "{}"])
+    character = rng.choice(
+        [*ODD, *SPECIAL, "a", " ", "\n", "\t", "𝔘", "e\u0301", "שלום", "👩‍👩‍👧", "%s", "{}"]
+    )
     match rng.randrange(5):
         case 0:
-            return character * (rng.choice([10, 1000, 20_000, 200_000, 1_000_000]) // len(character))
+            return character * (
+                rng.choice([10, 1000, 20_000, 200_000, 1_000_000]) // len(character)
+            )
         case 1:
             return mutated(rng, CODE)
         case 2:
@@ -36,7 +54,9 @@ def prompt(rng: Random) -> Prompt:
             return Plain(text(rng), special=rng.random() < 0.5)
         case _:
             chunks = tuple(Chunk(text(rng), text(rng)) for _ in range(rng.choice([0, 0, 1, 30])))
-            return Fim(text(rng), text(rng), chunks, rng.random() < 0.5, text(rng)[:9000], text(rng)[:9000])
+            return Fim(
+                text(rng), text(rng), chunks, rng.random() < 0.5, text(rng)[:9000], text(rng)[:9000]
+            )
 
 
 def sampling(rng: Random) -> Sampling:
@@ -46,7 +66,10 @@ def sampling(rng: Random) -> Sampling:
     def integer(usual: int) -> int:
         return rng.choice(INTEGERS) if rng.random() < 0.1 else usual
 
-    biases = [(rng.choice([*INTEGERS[:-2], rng.randrange(4000)]), rng.choice(NUMBERS)) for _ in range(rng.choice([1, 9, 5000]))]
+    biases = [
+        (rng.choice([*INTEGERS[:-2], rng.randrange(4000)]), rng.choice(NUMBERS))
+        for _ in range(rng.choice([1, 9, 5000]))
+    ]
     return Sampling(
         temperature=number(0.8),
         top_k=integer(40),
@@ -65,7 +88,10 @@ def sampling(rng: Random) -> Sampling:
 
 def stops(rng: Random) -> tuple[str, ...]:
     many = rng.choice([0, 0, 1, 4, 2000])
-    return tuple(rng.choice(["", "\n", " ", "zzz", "\ud800", "a" * 5000, f"s{n}", text(rng)[:50]]) for n in range(many))
+    return tuple(
+        rng.choice(["", "\n", " ", "zzz", "\ud800", "a" * 5000, f"s{n}", text(rng)[:50]])
+        for n in range(many)
+    )
 
 
 def job(rng: Random, request_id: int) -> Job:
@@ -79,5 +105,7 @@ def job(rng: Random, request_id: int) -> Job:
         stops=stops(rng),
         logprobs=rng.random() < 0.3,
         tops=rng.choice([None, None, None, 0, 5, -1, 2**31]),
-        predict_s_max=0.1 if endless else rng.choice([None, None, 0.0, -1.0, float("nan"), float("inf")]),
+        predict_s_max=0.1
+        if endless
+        else rng.choice([None, None, 0.0, -1.0, float("nan"), float("inf")]),
     )

@@ -20,8 +20,37 @@ PATTERNS = [
     "(a|b)*a(a|b){12}", "(a|b)*a(a|b){24}", "(.*a){20}", "^(?!x).*$", "\\ud800", "(|a|b|)*", "$^", "((a*)*)*",
     "[a-z]{1,3}(,[a-z]{1,3}){0,4000}", "(\\w{1,50}\\s?){1,200}", "\u0000", "(?P<n>a)(?P=n)",
 ]  # fmt: skip
-NUMBERS = [0, -1, 1, 3, 2**31, 2**63, 10**30, 1e308, -1e308, 0.1, 1e-300, float("nan"), float("inf"), "3", None]
-TYPES = ["string", "integer", "number", "object", "array", "boolean", "null", "strng", None, 7, ["string", "null"], []]
+NUMBERS = [
+    0,
+    -1,
+    1,
+    3,
+    2**31,
+    2**63,
+    10**30,
+    1e308,
+    -1e308,
+    0.1,
+    1e-300,
+    float("nan"),
+    float("inf"),
+    "3",
+    None,
+]
+TYPES = [
+    "string",
+    "integer",
+    "number",
+    "object",
+    "array",
+    "boolean",
+    "null",
+    "strng",
+    None,
+    7,
+    ["string", "null"],
+    [],
+]
 KEYWORDS = [
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems",
     "maxItems", "minProperties", "maxProperties", "minContains", "x-guidance", "nullable", "whatever", "uniqueItems",
@@ -29,13 +58,28 @@ KEYWORDS = [
 
 
 def self_referring(rng: Random) -> object:
-    to = rng.choice(["#", "#/$defs/a", "#/$defs/b", "#/nowhere", "http://example.com/x", "#/%24defs/a", "", "#a", 7])
+    to = rng.choice(
+        [
+            "#",
+            "#/$defs/a",
+            "#/$defs/b",
+            "#/nowhere",
+            "http://example.com/x",
+            "#/%24defs/a",
+            "",
+            "#a",
+            7,
+        ]
+    )
     inner: object = {"$ref": to}
     for _ in range(rng.randint(0, 3)):
         inner = rng.choice([{"allOf": [inner, inner]}, {"anyOf": [inner, inner]}, {"items": inner}, {"not": inner},
                             {"properties": {"p": inner}, "required": ["p"]}, {"oneOf": [inner, {"type": "null"}]},
                             {"allOf": [inner, {"type": "object"}]}])  # fmt: skip
-    return {"$defs": {"a": inner, "b": {"$ref": "#/$defs/a"}}, "anyOf": [inner, {"$ref": "#/$defs/b"}]}
+    return {
+        "$defs": {"a": inner, "b": {"$ref": "#/$defs/a"}},
+        "anyOf": [inner, {"$ref": "#/$defs/b"}],
+    }
 
 
 def large(rng: Random) -> object:
@@ -45,11 +89,18 @@ def large(rng: Random) -> object:
             {"enum": [f"{'w' * (n % 40)}{n}" for n in range(many)]},
             {"enum": list(range(many))},
             {"properties": {f"p{n}": {"type": "integer"} for n in range(many)}},
-            {"properties": {f"p{n}": {} for n in range(many)}, "required": [f"p{n}" for n in range(many)]},
+            {
+                "properties": {f"p{n}": {} for n in range(many)},
+                "required": [f"p{n}" for n in range(many)],
+            },
             {"anyOf": [{"const": n} for n in range(many)]},
             {"oneOf": [{"type": "string", "maxLength": n} for n in range(many)]},
             {"allOf": [{"minimum": n} for n in range(many)]},
-            {"allOf": [{"anyOf": [{"minimum": n}, {"multipleOf": n + 1}]} for n in range(min(many, 30))]},
+            {
+                "allOf": [
+                    {"anyOf": [{"minimum": n}, {"multipleOf": n + 1}]} for n in range(min(many, 30))
+                ]
+            },
             {"patternProperties": {f"^p{n}.*": {} for n in range(min(many, 40))}},
             {"type": ["string"] * many},
             {"const": "x" * many * 8},
@@ -63,7 +114,12 @@ def patterned(rng: Random) -> object:
     return rng.choice(
         [
             {"type": "string", "pattern": pattern},
-            {"type": "string", "pattern": pattern, "minLength": 3, "maxLength": rng.choice([4, 10**6])},
+            {
+                "type": "string",
+                "pattern": pattern,
+                "minLength": 3,
+                "maxLength": rng.choice([4, 10**6]),
+            },
             {"type": "object", "patternProperties": {pattern: {"type": "null"}, "^a": {}}},
             {"allOf": [{"type": "string", "pattern": pattern}, {"pattern": rng.choice(PATTERNS)}]},
             {"type": "array", "items": {"type": "string", "pattern": pattern}, "minItems": 3},
@@ -90,7 +146,8 @@ def exploding(rng: Random) -> object:
     count, how = rng.choice([8, 20, 30, 300]), rng.choice(["allOf", "anyOf", "oneOf", "properties"])
     names = [{"$ref": f"#/$defs/d{n + 1}"} for n in range(count)]
     defs: dict[str, object] = {
-        f"d{n}": {how: {"a": to, "b": to} if how == "properties" else [to, {**to}]} for n, to in enumerate(names)
+        f"d{n}": {how: {"a": to, "b": to} if how == "properties" else [to, {**to}]}
+        for n, to in enumerate(names)
     }
     defs[f"d{count}"] = {"type": "string", "minLength": 1}
     return {"$defs": defs, "$ref": "#/$defs/d0"}

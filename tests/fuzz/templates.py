@@ -13,6 +13,8 @@ from engines.template import ChatTemplate, ChatTemplateError
 from tests.fuzz.mutations import mutated
 
 MIB = 1 << 20
+RENDER_S_MAX = 0.25
+"""Shorter than a worker gives, so that thousands are tried: what does not heed it would not heed the other."""
 ADDRESS_BYTES_MAX = 6 << 30
 """Of the rendering process: a bomb must not hurt the machine."""
 TALK = (Message("system", "be brief"), Message("user", "hello \ufeff\x00 {{ 1 }}"))
@@ -91,7 +93,9 @@ def escape(rng: Random) -> str:
 
 def deep(rng: Random) -> str:
     levels = rng.choice([10, 90, 1000, 30_000])
-    opened, closed = rng.choice([("(", ")"), ("[", "]"), ("-", ""), ("not ", ""), ("1+", ""), ("1 if ", ""), ("{1:", "}")])
+    opened, closed = rng.choice(
+        [("(", ")"), ("[", "]"), ("-", ""), ("not ", ""), ("1+", ""), ("1 if ", ""), ("{1:", "}")]
+    )
     blocks = rng.choice(["if x", "for a in [1]", "filter upper", "set z", "autoescape true"])
     if rng.random() < 0.3:
         return f"{{% {blocks} %}}" * levels + f"{{% end{blocks.split()[0]} %}}" * levels
@@ -161,7 +165,7 @@ def _serve(line: Connection) -> None:
         began, peak = time.perf_counter(), _peak_bytes()
         refusal, text = "", ""
         try:
-            text = ChatTemplate(source, bos="<s>", eos="</s>").render(TALK)
+            text = ChatTemplate(source, bos="<s>", eos="</s>").render(TALK, time_s_max=RENDER_S_MAX)
         except ChatTemplateError as error:
             refusal = str(error)
         line.send(Rendered(refusal, time.perf_counter() - began, _peak_bytes() - peak, len(text)))
