@@ -28,13 +28,15 @@ format: setup  ## let ruff repair what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup  ## measure on this machine: idle cost, small commands, the path of a keystroke
+bench: setup  ## measure on this machine: idle cost, small commands, the path of a keystroke, the engine's steps
 	$(BIN)/python -m tests.bench.idle
 	$(BIN)/python -m tests.bench.editor_path
 	$(BIN)/python -m tests.bench.editor_path --saturate
+	$(BIN)/python -m tests.bench.engine_steps
 
 fuzz: setup  ## try thousands of new examples on every property (minutes)
 	HEARTH_HYPOTHESIS=fuzz $(BIN)/python -m pytest tests/engines tests/policies tests/lsp -m slow
+	$(BIN)/python -m tests.fuzz.hostile --count 10000
 
 e2e: setup  ## drive real editors (they are fetched by tests/e2e/setup_editors.py the first time)
 	$(BIN)/python tests/e2e/setup_editors.py

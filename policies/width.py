@@ -1,7 +1,8 @@
 """How many decoding rows one step has. More is not always faster: the time of a step by its width is what was measured.
 
 1. A width that is not known yet, of all the rows, is tried at once: on most machines it is the best.
-2. Now and then a step is of a width never tried, narrower ones first; rarely, of the one measured longest ago.
+2. Beside it only powers of two are looked at, where kernels change their ways: those below it, and the next one if pads
+   reach it. Now and then a step is of one never tried, wide ones first; rarely, of the one measured longest ago.
 3. Else the one that serves most rows a second, all of them if that is nearly the best, then narrower, then padded.
 """
 
@@ -14,7 +15,7 @@ MARGIN = 0.05
 PADS_MAX = 3
 EXPLORE_STEPS = 8
 """Every so many decode steps one is of a width not tried yet."""
-REFRESH_STEPS = 64
+REFRESH_STEPS = 256
 """Every so many decode steps one is of the width measured longest ago."""
 
 
@@ -28,8 +29,7 @@ def best_width(
     count = min(count, width_max)
     if count == 1 or not times.tried(count):
         return count  # 1
-    padded_max = min(count + min(spare, PADS_MAX, count - 1), width_max)
-    widths: list[int] = [*range(count, 0, -1), *range(count + 1, padded_max + 1)]
+    widths = _widths(count, min(count + min(spare, PADS_MAX, count - 1), width_max))
     tried = [width for width in widths if times.tried(width)]
     if decodes % EXPLORE_STEPS == 0 and len(tried) < len(widths):
         return next(width for width in widths if width not in tried)  # 2
@@ -38,6 +38,13 @@ def best_width(
     rates = {width: min(width, count) / _decode_s(times, width, cells) for width in tried}
     enough = max(rates.values()) * (1 - MARGIN)
     return next(width for width in tried if rates[width] >= enough)  # 3
+
+
+def _widths(count: int, padded_max: int) -> list[int]:
+    """Rule 2: all rows, fewer, more with pads."""
+    powers = [1 << n for n in reversed(range(padded_max.bit_length()))]
+    fewer = [power for power in powers if power < count]
+    return [count, *fewer, *(power for power in powers if count < power <= padded_max)]
 
 
 def free_width(

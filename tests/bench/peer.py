@@ -3,46 +3,34 @@
 Both serve the same file over HTTP with the same threads, sub-batch, cache and kernels (`--no-repack` there, the
 rung that our self-test chose here). Every figure is the ratio of interleaved pairs with its 95 % interval.
 
-    python -m tests.bench.peer --server PATH/llama-server --model FILE.gguf [--pairs 8]
+With `--mixed` it is the first token of fresh prompts while other requests decode, and nothing else.
+
+    python -m tests.bench.peer --server PATH/llama-server --model FILE.gguf [--pairs 8] [--mixed] [--peer-kv split]
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import random
 import statistics
 import subprocess
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.daemon_under_test import daemon
 from tests.bench.figures import ratio_interval
+from tests.bench.words import WORDS
 
 SEQUENCES = 16
 CONTEXT = 1024
 PEER_PORT = 18077
-WORDS = [
-    "def",
-    "class",
-    "return",
-    "import",
-    "self",
-    "for",
-    "in",
-    "range",
-    "len",
-    "print",
-    "value",
-    "index",
-    "node",
-    "list",
-    "dict",
-    "open",
-    "read",
-    "write",
-    "data",
-    "key",
-]
+STREAM_TOKENS = 800
+"""What a stream of the mix would decode if it were let: more than a prompt lasts beside it."""
+SETTLE_S = 1.0
+"""After the streams of a mix were closed: a server notices it with the next token it wants to send."""
 
 
 class Server:
@@ -52,8 +40,10 @@ class Server:
         self.name = name
         self._port = port
 
-    async def stream(self, prompt: str, tokens: int) -> float:
-        """One request to /completion, read to its end; seconds to the first token."""
+    async def _ask(
+        self, prompt: str, tokens: int
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Send one greedy request to /completion; its answer is still to be read."""
         body = json.dumps(
             {
                 "prompt": prompt,
@@ -66,24 +56,47 @@ class Server:
             }
         ).encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 22)
-        began = time.perf_counter()
         writer.write(
             b"POST /completion HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
             b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
         )
+        return reader, writer
+
+    async def stream(self, prompt: str, tokens: int) -> float:
+        """One request, read to its end; seconds to the first token."""
+        began = time.perf_counter()
+        reader, writer = await self._ask(prompt, tokens)
         first = 0.0
         while line := await reader.readline():
-            if not first and line.startswith(b"data:") and b'"content"' in line:
+            if not first and _is_token(line):
                 first = time.perf_counter() - began
         writer.close()
         await writer.wait_closed()
         assert first, f"{self.name} sent nothing"
         return first
 
+    @contextlib.asynccontextmanager
+    async def decoding(self, streams: int, seed: int) -> AsyncIterator[None]:
+        """Within it so many requests decode, all of them until its end; then their connections are closed."""
+        roll = random.Random(seed)
+        asked = [await self._ask(fresh(12, roll), STREAM_TOKENS) for _ in range(streams)]
+        for reader, _ in asked:
+            while not _is_token(line := await reader.readline()):
+                assert line, f"{self.name} sent nothing"
+        drains = [asyncio.create_task(_drain(reader)) for reader, _ in asked]
+        try:
+            yield
+            assert not any(task.done() for task in drains), f"{self.name}: a stream ended too soon"
+        finally:
+            for task, (_, writer) in zip(drains, asked, strict=True):
+                task.cancel()
+                writer.close()
+            await asyncio.sleep(SETTLE_S)
+
     async def decode_speed(self, streams: int, tokens: int, seed: int) -> float:
         """Tokens per second of so many greedy requests together, from the last first token to the end."""
         roll = random.Random(seed)
-        prompts = [" ".join(roll.choices(WORDS, k=12)) for _ in range(streams)]
+        prompts = [fresh(12, roll) for _ in range(streams)]
         began = time.perf_counter()
         firsts = await asyncio.gather(*(self.stream(prompt, tokens) for prompt in prompts))
         lasted = time.perf_counter() - began - max(firsts)
@@ -91,16 +104,38 @@ class Server:
 
     async def first_token(self, prompt_tokens: int, seed: int) -> float:
         """Seconds to the first token of a prompt of about so many tokens that nobody has seen."""
-        roll = random.Random(seed)
-        return await self.stream(" ".join(roll.choices(WORDS, k=prompt_tokens)), 1)
+        return await self.stream(fresh(prompt_tokens, random.Random(seed)), 1)
+
+    async def first_token_beside(self, streams: int, prompt_tokens: int, seed: int) -> float:
+        """The same while so many requests decode."""
+        async with self.decoding(streams, seed):
+            return await self.first_token(prompt_tokens, seed + 1)
 
 
-def start_peer(binary: Path, model: Path, threads: int, sub_batch: int) -> subprocess.Popen[bytes]:
+def fresh(words: int, roll: random.Random) -> str:
+    """A prompt of so many words that nobody has seen."""
+    return " ".join(roll.choices(WORDS, k=words))
+
+
+def _is_token(line: bytes) -> bool:
+    return line.startswith(b"data:") and b'"content"' in line
+
+
+async def _drain(reader: asyncio.StreamReader) -> None:
+    while await reader.read(1 << 16):
+        pass
+
+
+def start_peer(
+    binary: Path, model: Path, threads: int, sub_batch: int, kv: str
+) -> subprocess.Popen[bytes]:
     """Start llama-server as like to ours as its options allow."""
     options = (
         f"-m {model} --port {PEER_PORT} -t {threads} -tb {threads} -ub {sub_batch} -b 2048 -np {SEQUENCES}"
-        f" -c {SEQUENCES * CONTEXT} --kv-unified --no-repack --cache-ram 0 --no-webui"
+        f" -c {SEQUENCES * CONTEXT} --no-repack --cache-ram 0 --no-webui"
     )
+    if kv == "unified":
+        options += " --kv-unified"
     return subprocess.Popen(
         [binary, *options.split()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -125,32 +160,63 @@ async def ready(port: int) -> None:
 
 
 async def compare(ours: Server, theirs: Server, arguments: argparse.Namespace) -> None:
-    pairs, tokens = arguments.pairs, arguments.tokens
+    """Warm both up, then measure what was asked for."""
+    pairs = Pairs(ours, theirs, arguments.pairs)
     for server in (ours, theirs):
         await server.decode_speed(2, 4, seed=0)
+    await (compare_mixed if arguments.mixed else compare_alone)(pairs, arguments)
+
+
+async def compare_alone(pairs: "Pairs", arguments: argparse.Namespace) -> None:
+    """Streams together, and prompts alone."""
     for streams in arguments.streams:
-        a, b = [], []
-        for pair in range(pairs):
-            order = [(ours, a), (theirs, b)]
-            for server, into in order if pair % 2 else reversed(order):
-                into.append(
-                    await server.decode_speed(
-                        streams, max(tokens, 128 // streams), seed=100 * streams + pair
-                    )
-                )
+        each = max(arguments.tokens, 128 // streams)
+        a, b = await pairs.measure(
+            lambda server, pair, n=streams, k=each: server.decode_speed(n, k, seed=100 * n + pair)
+        )
         report(f"decode, {streams} streams", "tok/s", a, b)
     for prompt_tokens in arguments.prompts:
-        a, b = [], []
-        for pair in range(pairs):
-            order = [(ours, a), (theirs, b)]
+        a, b = await pairs.measure(
+            lambda server, pair, n=prompt_tokens: server.first_token(n, seed=pair * 7 + n)
+        )
+        report(f"first token of {prompt_tokens}", "ms", in_ms(a), in_ms(b), less=True)
+
+
+async def compare_mixed(pairs: "Pairs", arguments: argparse.Namespace) -> None:
+    """Prompts while others decode."""
+    for prompt_tokens in arguments.prompts:
+        a, b = await pairs.measure(
+            lambda server, pair, n=prompt_tokens: server.first_token_beside(
+                arguments.beside, n, seed=pair * 7 + n
+            )
+        )
+        name = f"first of {prompt_tokens} beside {arguments.beside}"
+        report(name, "ms", in_ms(a), in_ms(b), less=True)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Both servers, measured in turns; who goes first changes from pair to pair."""
+
+    ours: Server
+    theirs: Server
+    count: int
+
+    async def measure(
+        self, one: Callable[[Server, int], Awaitable[float]]
+    ) -> tuple[list[float], list[float]]:
+        """Return what `one(server, pair)` gave, ours and theirs."""
+        a: list[float] = []
+        b: list[float] = []
+        for pair in range(self.count):
+            order = [(self.ours, a), (self.theirs, b)]
             for server, into in order if pair % 2 else reversed(order):
-                into.append(
-                    1e3
-                    * await server.first_token(
-                        prompt_tokens, seed=pair * 7 + prompt_tokens + (server is ours)
-                    )
-                )
-        report(f"first token of {prompt_tokens}", "ms", a, b, less=True)
+                into.append(await one(server, pair))
+        return a, b
+
+
+def in_ms(seconds: list[float]) -> list[float]:
+    return [1e3 * value for value in seconds]
 
 
 def report(
@@ -175,12 +241,21 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, nargs="*", default=[128, 512])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sub-batch", type=int, default=128)
+    parser.add_argument("--mixed", action="store_true", help="prompts while streams decode")
+    parser.add_argument("--beside", type=int, default=4, help="streams of the mix")
+    parser.add_argument("--peer-kv", choices=["unified", "split"], default="unified")
     arguments = parser.parse_args()
     config = (
-        f'[server]\nport = {PEER_PORT + 1}\n[[model]]\nname = "twin"\npath = "{arguments.model}"\n'
+        f'[server]\nport = {PEER_PORT + 1}\n[[model]]\nname = "twin"\npath = "{arguments.model.resolve()}"\n'
         f"kinds = ['chat']\nsequences = {SEQUENCES}\ncontext = {CONTEXT}\nthreads = {arguments.threads}\n"
     )
-    peer = start_peer(arguments.server, arguments.model, arguments.threads, arguments.sub_batch)
+    peer = start_peer(
+        arguments.server,
+        arguments.model,
+        arguments.threads,
+        arguments.sub_batch,
+        arguments.peer_kv,
+    )
     try:
         with daemon(config):
             asyncio.run(ready(PEER_PORT))

@@ -102,6 +102,22 @@ def test_loops_in_loops_end_when_their_time_is_over(source: str):
         "{% set n = namespace(x='xx') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
         "{% for i in range(90000) %}{{ 'x' * 90000 }}{% endfor %}",
         "{{ range(10**9)|list }}",
+        "{% set n = namespace(x='xx') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+        "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}",
+        "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = {1: n.x, 2: (n.x,)} %}{% endfor %}",
+        "{% set n = namespace(x='x') %}{% for i in range(60) %}{% set n.x = n.x|tojson|tojson %}{% endfor %}",
+        "{% set x %}{{ 'x' * 90000 }}{% endset %}{% set y %}" + "{{ x }}" * 90 + "{% endset %}",
+        "{{ 'x'.ljust(10**8) }}",
+        "{{ 'x'|center(10**8) }}",
+        "{{ '{:>100000000}'.format(1) }}",
+        "{{ ('x' * 90000).replace('x', 'y' * 90000) }}",
+        "{{ ('x' * 90000)|replace('', 'y' * 90000) }}",
+        "{{ ('y' * 90000).join('x' * 90000) }}",
+        "{{ ('x' * 90000)|list|join('y' * 90000) }}",
+        "{{ 'a\\nb'|indent(10**8) }}",
+        "{{ [1]|tojson(indent=10**8) }}",
+        "{{ [1]|slice(10**8)|list }}",
+        "{{ 1.5|round(10**9, 'ceil') }}",
     ],
 )
 def test_much_of_little_is_refused(source: str):
@@ -118,6 +134,27 @@ def test_much_of_little_is_refused(source: str):
 def test_a_bad_template_is_refused_in_words(source: str):
     with pytest.raises(ChatTemplateError, match="chat template"):
         render(source)
+
+
+def test_what_takes_long_to_compile_ends_too():
+    """Rule 2: the time holds while Jinja reads the template."""
+    with pytest.raises(ChatTemplateError, match="does not end"):
+        render("{{ " + "1 if " * 30_000 + "1 }}", time_s_max=0.05)
+
+
+def test_what_published_templates_do_is_allowed():
+    """Rule 3 is not in the way of text methods, lists, dictionaries and filters."""
+    assert (
+        render("{{ messages[0].content.replace('be', 'is').split(' ')|join(',') }}") == "is,brief"
+    )
+    assert (
+        render("{{ ('a' ~ 1 ~ [1, 'b'] ~ (2,)) }}{% set a, b = 1, 2 %}{{ b }}") == "a1[1, 'b'](2,)2"
+    )
+    assert render("{{ {'a': [1]}|tojson(indent=4)|length }}{{ 'a\\nb'|indent(4) }}") == "30a\n    b"
+    assert (
+        render("{{ messages|map(attribute='role')|join('/') }}{{ 2.345|round(2) }}")
+        == "system/user2.35"
+    )
 
 
 def test_ordinary_arithmetic_is_allowed():

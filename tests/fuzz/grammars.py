@@ -7,11 +7,15 @@ from tests.fuzz.mutations import ODD, mutated
 VALID = [
     'root ::= "a"',
     'root ::= "v" [0-9]{1,3} ("." [0-9]{1,3}){2} "-rc"?',
-    'root ::= (expr "=" ws term "\\n")+\nexpr ::= term ([-+*/] term)*\n'
-    'term ::= num | "(" ws expr ")" ws\nnum ::= [0-9]+ ws\nws ::= [ \\t\\n]*',
+    (
+        'root ::= (expr "=" ws term "\\n")+\nexpr ::= term ([-+*/] term)*\n'
+        'term ::= num | "(" ws expr ")" ws\nnum ::= [0-9]+ ws\nws ::= [ \\t\\n]*'
+    ),
     'root ::= "<" name ">" root* "</>"\nname ::= [a-z\\u00e9]+ [0-9]? # a name',
-    'root ::= object\nvalue ::= object | string | "null"\n'
-    'object ::= "{" (string ":" value ("," string ":" value)*)? "}"\nstring ::= "\\"" [^"\\\\]* "\\""',
+    (
+        'root ::= object\nvalue ::= object | string | "null"\n'
+        'object ::= "{" (string ":" value ("," string ":" value)*)? "}"\nstring ::= "\\"" [^"\\\\]* "\\""'
+    ),
     'root ::= ("yes" | "no" | .){0,4}',
 ]
 

@@ -3,7 +3,8 @@
 from random import Random
 
 ODD = ["\x00", "\ud800", "\udfff", "\u200b", "\u202e", "\ufeff", "\x1b", "\U0010ffff", "é", "\r"]
-MARKS = list("\"'\\[](){}<>|*+?.:=#%,;-_ \n\t") + [
+MARKS = [
+    *list("\"'\\[](){}<>|*+?.:=#%,;-_ \n\t"),
     "::=",
     "{{",
     "}}",

@@ -29,7 +29,20 @@ TOKENS_MAX = 16
 
 def text(rng: Random) -> str:
     character = rng.choice(
-        [*ODD, *SPECIAL, "a", " ", "\n", "\t", "𝔘", "e\u0301", "שלום", "👩‍👩‍👧", "%s", "{}"]
+        [
+            *ODD,
+            *SPECIAL,
+            "a",
+            " ",
+            "\n",
+            "\t",
+            "\U0001d518",
+            "e\u0301",
+            "\u05e9\u05dc\u05d5\u05dd",
+            "\U0001f469\u200d\U0001f469\u200d\U0001f467",
+            "%s",
+            "{}",
+        ]
     )
     match rng.randrange(5):
         case 0:

@@ -19,14 +19,22 @@ ADDRESS_BYTES_MAX = 6 << 30
 """Of the rendering process: a bomb must not hurt the machine."""
 TALK = (Message("system", "be brief"), Message("user", "hello \ufeff\x00 {{ 1 }}"))
 VALID = [
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
-    "{{ bos_token }}{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
-    "{{ raise_exception('roles must alternate') }}{% endif %}{{ '[INST] ' ~ m['content']|trim ~ ' [/INST]' }}{% endfor %}",
-    "{%- set ns = namespace(found=false) -%}{%- for m in messages|reverse -%}{%- if not ns.found -%}"
-    "{%- set ns.found = true -%}{{ m.content.split('x')[-1]|upper }}{%- endif -%}{%- endfor -%}",
-    "{% macro turn(m) %}<{{ m.role }}>{{ m.content }}</{{ m.role }}>{% endmacro %}"
-    "{% for m in messages %}{{ turn(m) }}{% endfor %}",
+    (
+        "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    ),
+    (
+        "{{ bos_token }}{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+        "{{ raise_exception('roles must alternate') }}{% endif %}{{ '[INST] ' ~ m['content']|trim ~ ' [/INST]' }}{% endfor %}"
+    ),
+    (
+        "{%- set ns = namespace(found=false) -%}{%- for m in messages|reverse -%}{%- if not ns.found -%}"
+        "{%- set ns.found = true -%}{{ m.content.split('x')[-1]|upper }}{%- endif -%}{%- endfor -%}"
+    ),
+    (
+        "{% macro turn(m) %}<{{ m.role }}>{{ m.content }}</{{ m.role }}>{% endmacro %}"
+        "{% for m in messages %}{{ turn(m) }}{% endfor %}"
+    ),
 ]
 MANY = ["10", "1000", "90000", "10**6", "10**8", "10**9", "10**10", "10**18"]
 GROW = ["n.x + n.x", "n.x ~ n.x", "n.x * 9", "[n.x, n.x]|join", "n.x|replace('x', 'xx')", "n.x.replace('x', 'xxxx')",

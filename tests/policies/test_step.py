@@ -267,7 +267,7 @@ def test_nobody_comes_along_where_a_narrower_step_is_tried():
         times.observe(rows=1, tokens_each=1, duration_s=0.01)
         times.observe(rows=4, tokens_each=1, duration_s=0.01)
     rows = [*(stream(n, HIGH) for n in range(4)), stream(4), stream(5)]
-    assert len(step(rows, times=times, turns=Turns()).shares) == 3
+    assert len(step(rows, times=times, turns=Turns()).shares) == 2
 
 
 def test_lesser_rows_are_taken_before_idle_ones():
