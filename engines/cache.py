@@ -36,6 +36,8 @@ class Kept:
 
     tokens: list[int]
     state: npt.NDArray[np.uint8]
+    exact: int
+    """How many of the tokens are no approximation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Parking:
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Where a prompt runs, and how many of its tokens are there; `shifted` of them moved (ENGINE.md 14)."""
+    """Where a prompt runs, and how many of its tokens are there; `shifted` of them are an approximation (ENGINE.md 14)."""
 
     sequence: int
     cached: int
@@ -97,14 +99,15 @@ class Cache:
             turn_tokens=self._turn_tokens,
         )
         if chosen.chunks:
-            return self._move(chosen)
-        if chosen.kept is not None:
+            self._move(chosen)
+        elif chosen.kept is not None:
             self._bring_back(chosen, self._kept[chosen.kept])
         elif chosen.source == chosen.sequence:
             self._stay(chosen)
         else:
             self._copy(chosen)
-        return Seat(chosen.sequence, self.ledger.length(chosen.sequence))
+        cached = self.ledger.length(chosen.sequence)
+        return Seat(chosen.sequence, cached, cached - self.ledger.exact(chosen.sequence))
 
     def _stay(self, chosen: Place) -> None:
         if 2 * chosen.cached < self.ledger.length(chosen.sequence):
@@ -128,12 +131,13 @@ class Cache:
     def _put(self, kept: Kept, chosen: Place) -> None:
         address, size = kept.state.ctypes.data, kept.state.nbytes
         self.restore(chosen.sequence, kept.tokens, address, size)
+        self.ledger.doubt(chosen.sequence, kept.exact)
         self.trim(chosen.sequence, chosen.cached)
 
-    def _move(self, chosen: Place) -> Seat:
+    def _move(self, chosen: Place) -> None:
         """Close the gaps before the chunks, one after the other."""
         sequence, dropped = chosen.sequence, 0
-        prefix = at = chosen.cached - sum(chunk.length for chunk in chosen.chunks)
+        at = chosen.cached - sum(chunk.length for chunk in chosen.chunks)
         for chunk in chosen.chunks:
             gap = chunk.start - dropped - at
             if gap:
@@ -144,7 +148,6 @@ class Cache:
             dropped += gap
             at += chunk.length
         self.trim(sequence, at)
-        return Seat(sequence, at, at - prefix)
 
     # --- letting go and taking back ---------------------------------------------------------------------
 
@@ -174,10 +177,13 @@ class Cache:
         return False
 
     def park(self, sequence: int, parking: Parking) -> Parked | None:
-        """Write a sequence into memory that outlives this process; None where that cannot be."""
-        if self.turning or not self.ledger.length(sequence):  # rule 4
-            return None
+        """Write a sequence into memory that outlives this process; None where that cannot be.
+
+        An approximation is not parked: nobody would know any more that it is one.
+        """
         tokens, size = self.ledger.tokens(sequence), self._context.state_bytes(sequence)
+        if self.turning or not tokens or self.ledger.exact(sequence) < len(tokens):  # rule 4
+            return None
         try:
             return parking.pocket.save(
                 parking.geometry,
@@ -212,7 +218,8 @@ class Cache:
             return None
         state = np.empty(self._context.state_bytes(sequence), np.uint8)
         written = self._context.save(sequence, state.ctypes.data, state.nbytes)
-        return Kept(list(self.ledger.tokens(sequence)), state) if written else None
+        tokens, exact = list(self.ledger.tokens(sequence)), self.ledger.exact(sequence)
+        return Kept(tokens, state, exact) if written else None
 
     def _add(self, kept: Kept) -> None:
         self._kept.append(kept)

@@ -27,6 +27,7 @@ class Ledger:
 
     def __init__(self, sequences: int) -> None:
         self._tokens: list[list[int]] = [[] for _ in range(sequences)]
+        self._exact = [0] * sequences
 
     @property
     def used_cells(self) -> int:
@@ -43,15 +44,27 @@ class Ledger:
 
     def append(self, sequence: int, tokens: Sequence[int]) -> None:
         """Record tokens that were evaluated behind what the sequence held."""
+        if self._exact[sequence] == len(self._tokens[sequence]):
+            self._exact[sequence] += len(tokens)
         self._tokens[sequence] += tokens
 
     def truncate(self, sequence: int, length: int) -> None:
         """Let go of everything from position `length` on."""
         del self._tokens[sequence][length:]
+        self.doubt(sequence, length)
 
     def cut(self, sequence: int, start: int, end: int) -> None:
         """Let go of the positions from `start` to before `end`; what follows moves down."""
         del self._tokens[sequence][start:end]
+        self.doubt(sequence, start)
+
+    def exact(self, sequence: int) -> int:
+        """Return how many tokens at the beginning were evaluated behind just what stands before them (ENGINE.md 14)."""
+        return self._exact[sequence]
+
+    def doubt(self, sequence: int, start: int) -> None:
+        """Record that from position `start` on cells were evaluated behind another text."""
+        self._exact[sequence] = min(self._exact[sequence], start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +193,7 @@ def _most_moved(
             chunks=tuple(chunks),
         )
         for sequence in idle
-        if (chunks := moved_chunks(ledger.tokens(sequence), prompt, shared[sequence]))
+        if shared[sequence]  # what moved to the very beginning would be nobody's continuation
+        and (chunks := moved_chunks(ledger.tokens(sequence), prompt, shared[sequence]))
     ]
     return max(found, key=lambda place: place.cached, default=None)

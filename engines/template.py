@@ -32,7 +32,7 @@ TEMPLATE_CHARS_MAX = 200_000
 RENDERED_CHARS_MAX = 4_000_000
 RENDER_S_MAX = 2.0
 NUMBER_BITS_MAX = 10_000
-ITEMS_MAX = 50_000
+ITEMS_MAX = 100_000
 """Of one value, whatever is inside it counted as often as it is mentioned."""
 WIDTH_MAX = 20
 """Blanks before a line, or digits behind a point."""

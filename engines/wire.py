@@ -96,16 +96,20 @@ class FrameError(Exception):
 def pack(model: str, frame: Down | Up) -> bytes:
     """Encode one frame with its length in front. FrameError for one that the other side would not take."""
     try:
-        body = msgspec.msgpack.encode((model, frame))
-    except (
-        UnicodeEncodeError
-    ):  # half of a surrogate pair: editors send such text, UTF-8 has no place for it
-        body = msgspec.msgpack.encode(_mended(msgspec.to_builtins((model, frame))))
+        body = _encoded((model, frame))
     except OverflowError as error:
         raise FrameError("a number is beyond 64 bits") from error
     if len(body) > FRAME_BYTES_MAX:
         raise FrameError(f"a frame of {len(body):,} bytes is over the limit")
     return _HEAD.pack(len(body)) + body
+
+
+def _encoded(value: object) -> bytes:
+    try:
+        return msgspec.msgpack.encode(value)
+    except UnicodeEncodeError:
+        # Half of a surrogate pair: editors send such text, UTF-8 has no place for it.
+        return msgspec.msgpack.encode(_mended(msgspec.to_builtins(value)))
 
 
 def _mended(value: object) -> object:

@@ -144,6 +144,23 @@ def test_a_moved_chunk_saves_its_prefill_and_is_an_approximation(context: Contex
     assert list(cache.ledger.tokens(0)) == scrolled
 
 
+def test_an_approximation_is_known_as_one_wherever_it_goes(context: Context, ids):
+    """ENGINE.md 14: who reuses moved cells later, in place, copied or kept, is told so as well."""
+    for sequence in range(context.sequences):
+        context.remove(sequence, 0)
+    cache = Cache(context, can_trim=True, can_shift=True, kept_bytes=64 * MB)
+    evaluate(cache, 0, ids[:300])
+    scrolled = [*ids[:10], *ids[50:300]]
+    cache.seat([*scrolled, 5], idle=[0], busy=[])
+    evaluate(cache, 0, [5, 6])
+    assert cache.seat([*scrolled, 7], idle=[1], busy=[0]).shifted == 250
+    assert cache.seat([*scrolled[:10], 8], idle=[2], busy=[0]).shifted == 0
+    cache.vacate(0)
+    cache.vacate(1)
+    back = cache.seat([*scrolled, 9], idle=[3], busy=[])
+    assert (back.cached, back.shifted) == (260, 250)
+
+
 def test_nothing_is_saved_while_keys_wait_to_be_turned(context: Context, ids):
     """ENGINE.md 16: it would be saved unturned under its new positions."""
     for sequence in range(context.sequences):

@@ -24,34 +24,16 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Self
 
-import psutil
-
-from engines.engine import (
-    Constraint,
-    Died,
-    Frame,
-    Job,
-    Loaded,
-    LoadFailed,
-    Plain,
-    Prepared,
-    Sampling,
-    Stepped,
-    Stopped,
-)
-from engines.process import ProcessEngine
+from engines.engine import Constraint, Job, Plain, Sampling, Stopped
 from policies.messages import Halt
-from tests.engines.hearing import embedded_engine
 from tests.fuzz import grammars, prompts, schemas, templates
+from tests.fuzz.worker import Heard, Worker
 
 KINDS = ("grammar", "schema", "template", "prompt")
 ABREAST = 4
 LIMIT_S = 5.0
 """For intake, for one step, and for a template: over it the others have waited too long."""
-PATIENCE_S = 30.0
-"""For a whole job among others; over it the worker hangs."""
 BUSY_TRIES, BUSY_S = 100, 0.2
 GROWN_BYTES_MAX = 1 << 30
 """Of memory, for one input."""
@@ -78,116 +60,13 @@ class Finding:
 
 
 @dataclass
-class Heard:
-    """What a worker has said of one job."""
-
-    sent_s: float
-    over: asyncio.Future[Stopped | None]
-    """None: the worker has died."""
-    intake_s: float | None = None
-    step_s: float = 0.0
-
-
-class Worker:
-    """A ProcessEngine that is loaded again whenever it has died or hung."""
-
-    def __init__(self, rungs_file: Path) -> None:
-        self._rungs_file = rungs_file
-        self._engine: ProcessEngine | None = None
-        self._jobs: dict[int, Heard] = {}
-        self._taken_s = 0.0
-        """When intake finished its latest job."""
-        self._ready = asyncio.Lock()
-        self._last_words = ""
-        self.rss_bytes_max = 0
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._kill()
-
-    async def ask(self, job: Job) -> tuple[Heard, Stopped | str]:
-        """Submit a job; return its end, or "hung", or what the worker died with."""
-        async with self._ready:
-            if self._engine is None:
-                await self._load()
-        assert self._engine
-        heard = self._jobs[job.request_id] = Heard(
-            time.monotonic(), asyncio.get_running_loop().create_future()
-        )
-        try:
-            self._engine.submit(job)
-            async with asyncio.timeout(PATIENCE_S):
-                stopped = await heard.over
-        except TimeoutError:
-            self._kill()
-            return heard, "hung"
-        except Exception as error:  # noqa: BLE001 -- in the daemon it would have no one to catch it
-            refusal = f"submit raised {type(error).__name__}: {error}"
-            return heard, Stopped(job.request_id, Halt.FAILED, detail=refusal)
-        finally:
-            self._jobs.pop(job.request_id, None)
-        return heard, stopped or self._last_words
-
-    async def _load(self) -> None:
-        loaded = asyncio.get_running_loop().create_future()
-
-        def receive(frame: Frame) -> None:
-            if isinstance(frame, Loaded | LoadFailed | Died) and not loaded.done():
-                loaded.set_result(frame)
-            elif self._engine is engine:
-                self._receive(frame)
-
-        engine = embedded_engine(receive, self._rungs_file, context=1024)
-        self._engine = engine
-        engine.load()
-        assert isinstance(await loaded, Loaded), loaded.result()
-
-    def _receive(self, frame: Frame) -> None:
-        match frame:
-            case Prepared(request_id=taken):
-                self._took(taken)
-            case Stepped(emitted=emitted, duration_s=lasted):
-                for heard in filter(None, (self._jobs.get(e.request_id) for e in emitted)):
-                    heard.step_s = max(heard.step_s, lasted)
-            case Stopped(request_id=over):
-                self._took(over)
-                if (heard := self._jobs.get(over)) and not heard.over.done():
-                    heard.over.set_result(frame)
-                self._weigh()
-            case Died(detail=detail):
-                self._last_words = detail
-                self._kill()
-
-    def _took(self, request_id: int) -> None:
-        """Rule 2."""
-        heard, now = self._jobs.get(request_id), time.monotonic()
-        if heard and heard.intake_s is None:
-            heard.intake_s = now - max(heard.sent_s, self._taken_s)
-            self._taken_s = now
-
-    def _weigh(self) -> None:
-        with contextlib.suppress(psutil.Error):
-            if self._engine and self._engine.pid:
-                rss = psutil.Process(self._engine.pid).memory_info().rss
-                self.rss_bytes_max = max(self.rss_bytes_max, rss)
-
-    def _kill(self) -> None:
-        if self._engine:
-            self._engine.kill()
-        self._engine = None
-        for heard in self._jobs.values():
-            if not heard.over.done():
-                heard.over.set_result(None)
-
-
-@dataclass
 class Report:
     """Everything found, and its table."""
 
     findings: list[Finding] = field(default_factory=list)
     rss_bytes_max: int = 0
+    lost: list[str] = field(default_factory=list)
+    """How the worker died or hung, each time, even if nothing did it again alone."""
 
     @property
     def bugs(self) -> list[Finding]:
@@ -207,7 +86,8 @@ class Report:
                 + _worst(own, "step_s")
             )
         yield f"worker's largest resident size: {self.rss_bytes_max >> 20} MiB"
-        for bug in self.bugs[:40]:
+        yield f"workers that died or hung: {len(self.lost)} {Counter(self.lost).most_common(WORST)}"
+        for bug in self.bugs:
             yield f"BUG {bug.kind} {bug.number} {bug.outcome} (intake {bug.intake_s:.2f} s, step {bug.step_s:.2f} s): {bug.detail}"
 
 
@@ -312,7 +192,7 @@ async def run(numbers: Iterator[int], seed: int, rungs_file: Path) -> Report:
         await asyncio.gather(*(lane(worker, renderer) for _ in range(ABREAST)))
         for number in again:
             report.findings.append(await _alone(worker, number, seed))
-        report.rss_bytes_max = worker.rss_bytes_max
+        report.rss_bytes_max, report.lost = worker.rss_bytes_max, worker.lost
     return report
 
 
@@ -350,7 +230,7 @@ def main() -> int:
         report = asyncio.run(run(numbers, given.seed, Path(folder) / "rungs.json"))
     print(*report.lines(), sep="\n")
     print(f"{len(report.findings)} inputs of seed {given.seed} in {time.monotonic() - began:.0f} s")
-    return 1 if report.bugs else 0
+    return 1 if report.bugs or report.lost else 0
 
 
 if __name__ == "__main__":
