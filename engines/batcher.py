@@ -151,7 +151,7 @@ class Batcher:
             self._admit()
             now = self._clock()
             rows = [self._row(run, now) for run in self._runs.values()]
-            self._planned = self._planner.next(rows, idle_rows=len(self._fit_for_padding()))
+            self._planned = self._planner.next(rows, idle_rows=len(self._fit_for_padding))
         return self._planned
 
     def _row(self, run: Run, now: float) -> Row:
@@ -169,7 +169,12 @@ class Batcher:
         prompt = arrival.tokens
         if arrival.job.parked is not None and self._parking:
             self._cache.unpark(arrival.job.parked, prompt, self._idle, self._parking)
-        seat = self._cache.seat(prompt, self._idle, [r.sequence for r in self._runs.values()])
+        busy = [run.sequence for run in self._runs.values()]
+        # Beside those that run: only neighbours share a graph.
+        nearest = sorted(
+            self._idle, key=lambda s: min((abs(s - other) for other in busy), default=0)
+        )
+        seat = self._cache.seat(prompt, nearest, busy)
         self._idle.remove(seat.sequence)
         self._runs[arrival.job.request_id] = start(
             arrival,
@@ -179,13 +184,27 @@ class Batcher:
             now=self._clock(),
         )
 
-    def _fit_for_padding(self) -> list[int]:
-        """Idle sequences that can take a token and let go of it, the shortest first: all attend as far as the longest."""
+    @property
+    def _fit_for_padding(self) -> set[int]:
+        """Idle sequences that can take a token and let go of it."""
         if not self._terms.abilities.trim:
-            return []
+            return set()
         length = self._cache.ledger.length
-        fit = (sequence for sequence in self._idle if length(sequence) < self._context.cells)
-        return sorted(fit, key=length)
+        return {sequence for sequence in self._idle if length(sequence) < self._context.cells}
+
+    def _padding(self, feeds: list[Feed], planned: Planned) -> list[int]:
+        """Idle sequences that go along in a decode step: those that close gaps, and so many more as were planned.
+
+        A gap would cost a graph of its own, which is more than a row.
+        """
+        if planned.tokens_each > 1 or (len(feeds) == 1 and not planned.step.pads):
+            return []
+        used = sorted(feed.sequence for feed in feeds)
+        gaps = set(range(used[0], used[-1])) - set(used)
+        fit = self._fit_for_padding
+        padding = sorted(gaps) if gaps <= fit and len(gaps) <= len(used) else []
+        beside = sorted(fit - gaps, key=lambda s: min(abs(s - used[0]), abs(s - used[-1])))
+        return padding + beside[: max(0, planned.step.pads - len(padding))]
 
     # --- one step -----------------------------------------------------------------------------------
 
@@ -197,13 +216,17 @@ class Batcher:
         rows = [self._row(run, began) for run in runs]
         if self._terms.abilities.abort and not self._cache.turning:
             self._interrupt.begin(planned, began, committed=self._planner.committed)
-        code = self._cache.evaluate(feeds, self._fit_for_padding()[: planned.step.pads])
+        padding = self._padding(feeds, planned)
+        code = self._cache.evaluate(feeds, padding)
         self._interrupt.end()
         for run, row in zip(runs, rows, strict=True):
             if not row.decoding:
                 out.prefilled += self._cache.ledger.length(run.sequence) - row.cells
         if code == DECODED:
-            self._planner.ran(planned, self._clock() - began)
+            graph = sorted([*padding, *(feed.sequence for feed in feeds)])
+            together = graph[-1] - graph[0] < len(graph)
+            lasted = self._clock() - began
+            self._planner.ran(planned, rows=len(graph) if together else None, duration_s=lasted)
             for index, run in enumerate(runs):
                 self._draw(run, index, out)
         elif code == ABORTED:

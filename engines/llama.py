@@ -217,6 +217,7 @@ class Context:
         self._wants = np.zeros(batch, np.int8)
         rows = self._owner.ctypes.data + 4 * np.arange(batch, dtype=np.uint64)
         self._rows = rows.astype(np.uintp)
+        self._ends: list[int] = []
         int32, int8 = ctypes.POINTER(ctypes.c_int32), ctypes.POINTER(ctypes.c_int8)
         self._batch = lib.llama_batch(
             n_tokens=0,
@@ -248,17 +249,21 @@ class Context:
         self._flag[0] = b"\x00"
 
     def decode(self, feeds: Sequence[Feed]) -> int:
-        """Evaluate a batch; the answer is DECODED, NO_ROOM, ABORTED or negative (ENGINE.md 8)."""
+        """Evaluate a batch; the answer is DECODED, NO_ROOM, ABORTED or negative (ENGINE.md 8).
+
+        One graph computes sequences whose numbers follow on each other, in this order; after a gap another begins.
+        """
         end = 0
-        self._ends: list[int] = []
-        for feed in feeds:
+        self._ends = [0] * len(feeds)
+        for index in sorted(range(len(feeds)), key=lambda index: feeds[index].sequence):
+            feed = feeds[index]
             begin, end = end, end + len(feed.tokens)
             self._token[begin:end] = feed.tokens
             self._position[begin:end] = np.arange(feed.position, feed.position + end - begin)
             self._owner[begin:end] = feed.sequence
             self._wants[begin:end] = 0
             self._wants[end - 1] = feed.wants_logits
-            self._ends.append(end - 1)
+            self._ends[index] = end - 1
         self._batch.n_tokens = end
         return int(lib.llama_decode(self._handle, self._batch))
 

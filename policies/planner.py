@@ -30,11 +30,6 @@ class Planned:
         return self.step.shares
 
     @property
-    def rows(self) -> int:
-        """Sequences in the graph, throwaway ones included."""
-        return len(self.step.shares) + self.step.pads
-
-    @property
     def tokens_each(self) -> int:
         """Tokens of each of them."""
         return self.step.shares[0].tokens
@@ -79,15 +74,16 @@ class Planner:
         )
         return Planned(step, max(row.urgency for row in chosen), longest, predicted_s)
 
-    def ran(self, planned: Planned, duration_s: float) -> None:
-        """A step ran to its end."""
+    def ran(self, planned: Planned, *, rows: int | None, duration_s: float) -> None:
+        """A step ran to its end, in one graph of so many rows; None where it took several, which say nothing."""
         self._turns = planned.step.turns
-        self._times.observe(
-            rows=planned.rows,
-            tokens_each=planned.tokens_each,
-            longest_cells=planned.longest_cells,
-            duration_s=duration_s,
-        )
+        if rows is not None:
+            self._times.observe(
+                rows=rows,
+                tokens_each=planned.tokens_each,
+                longest_cells=planned.longest_cells,
+                duration_s=duration_s,
+            )
         if planned.urgency < URGENCY_MAX:
             prefilled = planned.step.turns.prefilled
             self._pace = self._pace.after_chunk() if prefilled else self._pace.after_decode()

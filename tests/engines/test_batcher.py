@@ -108,6 +108,25 @@ def test_nobodys_running_is_the_reason_that_another_has_no_room(model: Model):
     bench.check_ledger()
 
 
+def test_rows_of_a_step_are_neighbours(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    """llama.cpp computes one graph for sequences whose numbers follow on each other: gaps are filled with idle ones."""
+    decode, steps = bench.context.decode, []
+
+    def watched(feeds):
+        steps.append(sorted(feed.sequence for feed in feeds))
+        return decode(feeds)
+
+    monkeypatch.setattr(bench.context, "decode", watched)
+    for number, tokens in ((1, 30), (2, 4), (3, 30)):
+        job = Job(number, Plain(f"value_{number} = "), tokens, Sampling(ignore_eos=True))
+        bench.submit(job)
+    bench.run()
+    wide = [rows for rows in steps if len(rows) > 1]
+    assert any(len(rows) == 3 for rows in wide)
+    assert all(rows == list(range(rows[0], rows[0] + len(rows))) for rows in wide)
+    bench.check_ledger()
+
+
 def test_a_job_that_waits_can_be_taken_back(model: Model, bench: Bench):
     for number in range(1, 7):
         bench.submit(Job(number, Plain("x = "), 20))
