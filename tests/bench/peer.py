@@ -41,7 +41,7 @@ class Server:
         self._port = port
 
     async def _ask(
-        self, prompt: str, tokens: int
+        self, prompt: str, tokens: int, klass: str = "foreground"
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Send one greedy request to /completion; its answer is still to be read."""
         body = json.dumps(
@@ -58,7 +58,9 @@ class Server:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 22)
         writer.write(
             b"POST /completion HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-            b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            b"X-Hearth-Class: %s\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+            % (klass.encode(), len(body))
+            + body
         )
         return reader, writer
 
@@ -76,10 +78,10 @@ class Server:
         return first
 
     @contextlib.asynccontextmanager
-    async def decoding(self, streams: int, seed: int) -> AsyncIterator[None]:
+    async def decoding(self, streams: int, seed: int, klass: str) -> AsyncIterator[None]:
         """Within it so many requests decode, all of them until its end; then their connections are closed."""
         roll = random.Random(seed)
-        asked = [await self._ask(fresh(12, roll), STREAM_TOKENS) for _ in range(streams)]
+        asked = [await self._ask(fresh(12, roll), STREAM_TOKENS, klass) for _ in range(streams)]
         for reader, _ in asked:
             while not _is_token(line := await reader.readline()):
                 assert line, f"{self.name} sent nothing"
@@ -106,9 +108,11 @@ class Server:
         """Seconds to the first token of a prompt of about so many tokens that nobody has seen."""
         return await self.stream(fresh(prompt_tokens, random.Random(seed)), 1)
 
-    async def first_token_beside(self, streams: int, prompt_tokens: int, seed: int) -> float:
+    async def first_token_beside(
+        self, streams: int, klass: str, prompt_tokens: int, seed: int
+    ) -> float:
         """The same while so many requests decode."""
-        async with self.decoding(streams, seed):
+        async with self.decoding(streams, seed, klass):
             return await self.first_token(prompt_tokens, seed + 1)
 
 
@@ -187,10 +191,10 @@ async def compare_mixed(pairs: "Pairs", arguments: argparse.Namespace) -> None:
     for prompt_tokens in arguments.prompts:
         a, b = await pairs.measure(
             lambda server, pair, n=prompt_tokens: server.first_token_beside(
-                arguments.beside, n, seed=pair * 7 + n
+                arguments.beside, arguments.beside_class, n, seed=pair * 7 + n
             )
         )
-        name = f"first of {prompt_tokens} beside {arguments.beside}"
+        name = f"{prompt_tokens} beside {arguments.beside} {arguments.beside_class}"
         report(name, "ms", in_ms(a), in_ms(b), less=True)
 
 
@@ -243,6 +247,9 @@ def main() -> None:
     parser.add_argument("--sub-batch", type=int, default=128)
     parser.add_argument("--mixed", action="store_true", help="prompts while streams decode")
     parser.add_argument("--beside", type=int, default=4, help="streams of the mix")
+    parser.add_argument(
+        "--beside-class", default="foreground", help="what the streams of the mix are to Hearth"
+    )
     parser.add_argument("--peer-kv", choices=["unified", "split"], default="unified")
     arguments = parser.parse_args()
     config = (

@@ -20,7 +20,6 @@ from engines.engine import (
     Stopped,
     Unloaded,
 )
-from engines.fake import FakeEngine, Knobs
 from engines.process import ProcessEngine
 from engines.spec import ModelSpec
 
@@ -104,11 +103,6 @@ class Hearing:
 def embedded_engine(receive: Receive, rungs_file: Path, **spec: object) -> ProcessEngine:
     given = {"name": "tiny", "path": str(EMBEDDED), "rungs_file": str(rungs_file), **spec}
     return ProcessEngine(ModelSpec(**given), receive, devices.build_name)
-
-
-def fake_engine(receive: Receive, _rungs_file: Path) -> FakeEngine:
-    script = "".join(f" word{n}" for n in range(1000))
-    return FakeEngine(receive, Knobs(context_tokens=1024, script=lambda _job: script))
 
 
 @asynccontextmanager

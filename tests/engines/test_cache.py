@@ -109,6 +109,16 @@ def test_a_prompt_that_lost_its_sequence_comes_back_as_it_was(cache: Cache, cont
     check(cache, context)
 
 
+def test_the_cells_of_others_are_not_attended_over(cache: Cache, context: Context, ids):
+    """ENGINE.md 7: with cells of its own a sequence computes the very same beside 600 foreign ones as alone."""
+    evaluate(cache, 0, ids[:100])
+    alone = logits_of(cache, context, 0, ids[100:101])
+    cache.trim(0, 100)
+    for other in (1, 2, 3):
+        evaluate(cache, other, ids[other : other + 200])
+    assert np.array_equal(logits_of(cache, context, 0, ids[100:101]), alone)
+
+
 def test_kept_prompts_have_a_cap_and_the_oldest_goes_first(context: Context, ids):
     """ENGINE.md 7: what is retained has a price, here host memory, and a named limit."""
     for sequence in range(context.sequences):

@@ -39,6 +39,8 @@ async def works(editor):
 
 
 def test_exit_ends_the_connection_and_not_the_loop(tmp_path):
+    """ENGINE.md 28: one editor's ordinary exit is nobody else's end."""
+
     async def scenario(connect, endpoint, assistant):
         one, two = await connect(), await connect()
         assert await works(two)

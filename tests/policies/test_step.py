@@ -201,7 +201,7 @@ def test_a_chunk_that_can_be_aborted_has_the_length_it_is_given():
 
 
 def test_a_chunk_that_cannot_be_aborted_fits_the_quantum():
-    """Rule 6: and is never shorter than the shortest."""
+    """Rule 6, ENGINE.md 12: lesser work respects the quantum too, and a chunk is never shorter than the shortest."""
     (share,) = step([prompt(1, 500)], can_abort=False, quantum_s=0.1).shares
     assert measured(1, share.tokens) == pytest.approx(0.1, abs=0.004)
     assert step([prompt(1, 500)], can_abort=False, quantum_s=0.001).shares == (

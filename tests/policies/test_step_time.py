@@ -144,6 +144,7 @@ def test_a_cache_that_only_grows_teaches_no_price_out_of_noise():
 
 @pytest.mark.parametrize("seconds", [0.0, 0.04, 0.1, 0.2, 5.0])
 def test_what_fits_a_time_fits_and_one_token_more_does_not(seconds: float):
+    """ENGINE.md 13: chunks are sized by the speed that was measured here."""
     times = taught(measured)
     fits = times.tokens_within(seconds, tokens_max=128)
     assert 0 <= fits <= 128

@@ -95,6 +95,7 @@ def test_a_busy_socket_gives_the_port_back(tmp_path):
 
 
 def test_signals_stay_the_daemons():
+    """ENGINE.md 29: uvicorn would take them."""
     before = signal.getsignal(signal.SIGTERM)
 
     async def body():
