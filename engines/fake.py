@@ -1,7 +1,8 @@
 """An engine that runs no model: it keeps the contract, takes the time its knobs say, and writes what its script says.
 
-It steps as the real one does: one step at a time, a chunk of prefill beside every running decode, all of a step's
-tokens in one frame. Tests use it with asyncio's timers, the simulator with virtual ones.
+It steps as the real worker does, by the very `policies.planner`: one rectangle at a time, broken off for something
+more urgent where the knobs allow it, all of a step's tokens in one frame. Tests use it with asyncio's timers, the
+simulator with virtual ones.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engines import engine as frames
-from engines.engine import Job, Receive, StopType, Timings, Usage
-from engines.fake_text import answer, common, number, save, take_saved, text_of, tokenise
+from engines.engine import Emitted, Job, Receive, Timings, Usage
+from engines.fake_knobs import Knobs
+from engines.fake_task import Task, begin
+from engines.fake_text import common, save, take_saved
 from engines.shelf import Shelf
 from policies.messages import Halt
+from policies.pace import worth_aborting
+from policies.planner import Planned, Planner
 
 _PROMPTS_KEPT = 16
 
@@ -37,69 +42,14 @@ class Timers(Protocol):
         """Call back once, after so many seconds."""
 
 
-def write_words(job: Job) -> str:
-    """Text that depends on nothing but the job's number: twelve words."""
-    return "".join(f" word{job.request_id}_{n}" for n in range(12))
-
-
 @dataclass(frozen=True, slots=True)
-class Knobs:
-    """How the engine behaves. Speeds are tokens per second, times seconds, sizes bytes."""
+class _Running:
+    """The step that runs."""
 
-    load_s: float = 0.0
-    tokens_per_s: float = 1_000.0
-    """Decode speed of one request alone."""
-    contention: float = 0.1
-    """By how much each further request lengthens a decode step."""
-    prefill_tokens_per_s: float = 20_000.0
-    chunk_tokens: int = 256
-    step_tokens: int = 1
-    """Tokens a request gets in one step."""
-    sequences: int = 4
-    context_tokens: int = 8_192
-    cells: int | None = None
-    """How much all requests together may keep in the cache; past it the least urgent, latest one is evicted."""
-    used_bytes: int = 0
-    load_fails: bool = False
-    dies_loading: bool = False
-    dies_at_step: int | None = None
-    """The worker dies inside its n-th step, counted from 1."""
-    dies_inside: Callable[[Job], bool] | None = None
-    """The worker dies inside any step that holds such a job."""
-    script: Callable[[Job], str] = write_words
-
-    def step_s(self, prefilled_tokens: int, decoding: int) -> float:
-        """How long a step takes that evaluates so much of a prompt beside so many decodes."""
-        prefill_s = prefilled_tokens / self.prefill_tokens_per_s
-        if not decoding:
-            return prefill_s
-        slower = 1 + self.contention * (decoding - 1)
-        return prefill_s + self.step_tokens * slower / self.tokens_per_s
-
-
-@dataclass(slots=True, eq=False)
-class _Task:
-    """A job inside the engine."""
-
-    job: Job
-    prompt: tuple[int, ...]
-    pieces: tuple[str, ...]
-    stop: StopType
-    submitted_s: float
-    restored: int = 0
-    """Prompt tokens that were parked."""
-    cached: int = 0
-    evaluated: int = 0
-    """Prompt tokens in the cache."""
-    emitted: int = 0
-    leaving: Halt | None = None
-    """How it is to leave before it is done."""
-    begun_s: float | None = None
-    first_s: float | None = None
-
-    @property
-    def prefilling(self) -> bool:
-        return self.evaluated < len(self.prompt)
+    planned: Planned
+    began_s: float
+    committed: bool
+    timer: int
 
 
 class FakeEngine:
@@ -118,11 +68,14 @@ class FakeEngine:
         self._shelf = shelf
         self._timers: dict[int, Handle] = {}
         self._next_timer = 0
-        self._waiting: list[_Task] = []
-        self._active: list[_Task] = []
+        self._planner: Planner | None = None
+        """While it is loaded."""
+        self._waiting: dict[int, Task] = {}
+        self._active: dict[int, Task] = {}
         self._kept: list[tuple[int, ...]] = []
-        self._loaded = False
-        self._stepping = False
+        self._running: _Running | None = None
+        self._rests: int | None = None
+        """The timer that ends a rest of all that is inside."""
         self._steps = 0
 
     def load(self) -> None:
@@ -132,16 +85,12 @@ class FakeEngine:
 
     def submit(self, job: Job) -> None:
         """Take a job."""
-        prompt = tokenise(text_of(job.prompt))
-        if len(prompt) >= self._knobs.context_tokens:
-            self._later(0.0, lambda: self._refuse(job, len(prompt)))
+        saved = take_saved(self._shelf, job.parked)
+        task = begin(job, self._knobs.script(job), saved, self._clock.time())
+        if len(task.prompt) >= self._knobs.context_tokens:
+            self._later(0.0, lambda: self._refuse(task))
             return
-        pieces, stop = answer(job, self._knobs.script(job))
-        sent = tuple(map(number, pieces[: len(job.sent)]))
-        task = _Task(job, prompt + sent, pieces[len(job.sent) :], stop, self._clock.time())
-        task.restored = common(task.prompt, take_saved(self._shelf, job.parked))
-        self._waiting.append(task)
-        self._waiting.sort(key=lambda task: -task.job.urgency)
+        self._waiting[job.request_id] = task
         self._later(0.0, lambda: self._prepare(task))
 
     def stop(self, request_id: int) -> None:
@@ -152,6 +101,18 @@ class FakeEngine:
         """Take a job back, and keep its tokens on the shelf."""
         self._take_back(request_id, Halt.PARKED)
 
+    def pause(self, below: float, progress_s: float) -> None:
+        """Let lesser work rest; as in the worker, the step that runs may be broken off for it."""
+        if planner := self._planner:
+            planner.pause(below=below, progress_s=progress_s, now=self._clock.time())
+            self._hurry(below)
+
+    def unpause(self) -> None:
+        """Let everything go on."""
+        if self._planner:
+            self._planner.unpause()
+            self._later(0.0, self._go_on)
+
     def unload(self) -> None:
         """End as asked."""
         self.kill()
@@ -159,7 +120,7 @@ class FakeEngine:
 
     def usage(self) -> Usage:
         """What the knobs say, while it is loaded."""
-        return Usage(private_bytes=self._knobs.used_bytes if self._loaded else 0)
+        return Usage(private_bytes=self._knobs.used_bytes if self._planner else 0)
 
     def kill(self) -> None:
         """End at once, without a frame."""
@@ -169,13 +130,12 @@ class FakeEngine:
         self._waiting.clear()
         self._active.clear()
         self._kept.clear()
-        self._loaded = self._stepping = False
+        self._planner = self._running = None
 
     def _take_back(self, request_id: int, halt: Halt) -> None:
-        for task in (*self._waiting, *self._active):
-            if task.job.request_id == request_id:
-                task.leaving = halt
-        self._later(0.0, self._go_on)
+        if task := self._active.get(request_id) or self._waiting.get(request_id):
+            task.leaving = halt
+            self._later(0.0, self._go_on)
 
     # --- the worker's side ------------------------------------------------------------------------------
 
@@ -187,7 +147,11 @@ class FakeEngine:
         if knobs.load_fails:
             self._receive(frames.LoadFailed("the fake engine was told to fail"))
             return
-        self._loaded = True
+        self._planner = Planner(
+            budget_tokens=knobs.budget_tokens,
+            quantum_s=knobs.quantum_s,
+            can_abort=knobs.can_abort,
+        )
         self._receive(
             frames.Loaded(
                 rung="fake",
@@ -199,152 +163,150 @@ class FakeEngine:
                 chat=True,
                 architecture="fake",
                 can_shift=False,
-                can_abort=False,
+                can_abort=knobs.can_abort,
             )
         )
         self._go_on()
 
-    def _refuse(self, job: Job, prompt_tokens: int) -> None:
-        context = self._knobs.context_tokens
-        detail = f"the prompt has {prompt_tokens} tokens, the model's context {context}"
-        timings = Timings(prompt_tokens=prompt_tokens)
+    def _refuse(self, task: Task) -> None:
+        tokens, context = len(task.prompt), self._knobs.context_tokens
+        detail = f"the prompt has {tokens} tokens, the model's context {context}"
+        timings = Timings(prompt_tokens=tokens)
         self._receive(
             frames.Stopped(
-                job.request_id, Halt.INVALID, timings=timings, detail=detail, too_long=True
+                task.job.request_id, Halt.INVALID, timings=timings, detail=detail, too_long=True
             )
         )
 
-    def _prepare(self, task: _Task) -> None:
+    def _prepare(self, task: Task) -> None:
         cached = self._cached(task)
         self._receive(frames.Prepared(task.job.request_id, len(task.prompt), cached))
+        self._hurry(task.job.urgency)
         self._go_on()
 
-    def _cached(self, task: _Task) -> int:
+    def _cached(self, task: Task) -> int:
         """How much of its prompt is in the cache; the last token is always evaluated, for its logits."""
-        longest = max([task.restored, *(common(task.prompt, kept) for kept in self._kept)])
+        known = (task.restored, *self._kept)
+        longest = max(common(task.prompt, tokens) for tokens in known)
         return min(longest, max(0, len(task.prompt) - 1))
 
     def _go_on(self) -> None:
         """Between two steps: let go who was stopped, take who fits, begin the next step."""
-        if self._stepping or not self._loaded:
+        if self._running or not self._planner:
             return
-        for task in (*self._waiting, *self._active):
+        for task in (*self._waiting.values(), *self._active.values()):
             if task.leaving:
                 self._leave(task, task.leaving)
-        self._take()
-        if self._active:
-            self._begin_step()
+        self._take(self._planner)
+        if self._active or self._waiting:
+            self._begin_step(self._planner)
 
-    def _take(self) -> None:
-        while self._waiting and len(self._active) < self._knobs.sequences:
-            task = self._waiting[0]
-            if self._active and (task.job.alone or self._active[0].job.alone):
-                return
-            self._active.append(self._waiting.pop(0))
-            task.cached = task.evaluated = self._cached(task)
-            task.begun_s = self._clock.time()
-
-    def _begin_step(self) -> None:
-        self._stepping = True
-        self._steps += 1
-        chunk = 0
-        prefilled = next((task for task in self._active if task.prefilling), None)
-        if prefilled:
-            chunk = min(self._knobs.chunk_tokens, len(prefilled.prompt) - prefilled.evaluated)
-        decoding = [task for task in self._active if not task.prefilling]
-        if prefilled and chunk == len(prefilled.prompt) - prefilled.evaluated:
-            decoding.append(prefilled)  # the end of a prompt gives its first token
-        duration_s = self._knobs.step_s(chunk, len(decoding))
-        inside = decoding if prefilled in decoding or not prefilled else [*decoding, prefilled]
-        self._later(
-            duration_s, lambda: self._end_step(prefilled, chunk, decoding, inside, duration_s)
+    def _take(self, planner: Planner) -> None:
+        """Give idle sequences to those who wait and may step, the most urgent first."""
+        idle, now = self._knobs.sequences - len(self._active), self._clock.time()
+        first = sorted(
+            (task for task in self._waiting.values() if planner.allows(task.job.urgency, now)),
+            key=lambda task: (-task.job.urgency, task.job.request_id),
         )
+        for task in first[:idle]:
+            number = task.job.request_id
+            self._active[number] = self._waiting.pop(number)
+            task.begin(self._cached(task), now)
 
-    def _end_step(
-        self,
-        prefilled: _Task | None,
-        chunk: int,
-        decoding: list[_Task],
-        inside: list[_Task],
-        duration_s: float,
-    ) -> None:
+    # --- a step -----------------------------------------------------------------------------------------
+
+    def _begin_step(self, planner: Planner) -> None:
+        now = self._clock.time()
+        rows = [task.row(now) for task in self._active.values()]
+        planned = planner.next(rows, idle_rows=self._knobs.sequences - len(rows), now=now)
+        if not planned.shares:
+            self._rest(planner.due_s - now)
+            return
+        self._steps += 1
+        lasts_s = self._knobs.step_s(
+            rows=_rows(planned),
+            tokens_each=planned.tokens_each,
+            longest_cells=planned.longest_cells,
+        )
+        timer = self._later(lasts_s, lambda: self._end_step(planner, planned, lasts_s))
+        self._running = _Running(planned, now, planner.committed, timer)
+
+    def _rest(self, rest_s: float) -> None:
+        """All that is inside is paused: go on when a step of it is due."""
+        if self._rests in self._timers:
+            self._timers.pop(self._rests).cancel()
+        self._rests = self._later(rest_s, self._go_on)
+
+    def _hurry(self, urgency: float) -> None:
+        """Break off the running step for a job that came, if that is worth it."""
+        running, planner = self._running, self._planner
+        if not (self._knobs.can_abort and running and planner and running.timer in self._timers):
+            return
+        worth = worth_aborting(
+            running_urgency=running.planned.urgency,
+            newcomer_urgency=urgency,
+            elapsed_s=self._clock.time() - running.began_s,
+            predicted_s=running.planned.predicted_s,
+            quantum_s=self._knobs.quantum_s,
+            committed_since_abort=running.committed,
+        )
+        if worth:
+            self._timers.pop(running.timer).cancel()
+            self._later(self._knobs.abort_s, lambda: self._end_aborted(planner))
+
+    def _end_aborted(self, planner: Planner) -> None:
+        """Nothing of the step stays."""
+        self._running = None
+        planner.aborted()
+        self._go_on()
+
+    def _end_step(self, planner: Planner, planned: Planned, lasted_s: float) -> None:
+        inside = [self._active[share.id] for share in planned.shares]
         if self._dies(inside):
             self._die(tuple(task.job.request_id for task in inside))
             return
-        self._stepping = False
-        if prefilled:
-            prefilled.evaluated += chunk
-        emitted = tuple(self._emit(task) for task in decoding if task.pieces)
-        self._receive(frames.Stepped(emitted, chunk, duration_s, self._used_cells()))
-        for task in decoding:
-            if task.emitted >= len(task.pieces) or self._is_overdue(task):
+        self._running = None
+        planner.ran(planned, rows=_rows(planned), duration_s=lasted_s, now=self._clock.time())
+        prefilled, emitted = 0, []
+        for task in inside:
+            given, tokens = self._advance(task, planned.tokens_each)
+            prefilled += tokens
+            emitted += given
+        if prefilled or emitted:
+            used = sum(task.held for task in self._active.values())
+            self._receive(frames.Stepped(tuple(emitted), prefilled, lasted_s, used))
+        for task in inside:
+            if task.over:
                 self._leave(task, Halt.DONE)
-        self._evict()
         self._go_on()
 
-    def _used_cells(self) -> int:
-        return sum(task.evaluated + task.emitted for task in self._active)
+    def _advance(self, task: Task, tokens: int) -> tuple[list[Emitted], int]:
+        """Evaluate some of its tokens; what it emits for it, and how many of them were its prompt's."""
+        decoding = task.first_s is not None and task.waiting_tokens == 1
+        task.held += tokens
+        given = None if task.waiting_tokens else task.draw(self._clock.time())
+        return [given] if given else [], 0 if decoding else tokens
 
-    def _evict(self) -> None:
-        """Take the cells of some where there are too few for all; the last one keeps what it has."""
-        cells = self._knobs.cells
-        while cells is not None and self._used_cells() > cells and len(self._active) > 1:
-            self._leave(
-                min(reversed(self._active), key=lambda task: task.job.urgency), Halt.EVICTED
-            )
+    def _dies(self, inside: list[Task]) -> bool:
+        deadly = self._knobs.dies_inside
+        poisoned = deadly is not None and any(deadly(task.job) for task in inside)
+        return poisoned or self._steps == self._knobs.dies_at_step
 
     def _die(self, inside: tuple[int, ...]) -> None:
         self.kill()
         self._receive(frames.Died(inside, "the fake engine was told to die"))
 
-    def _dies(self, inside: list[_Task]) -> bool:
-        knobs = self._knobs
-        poisoned = knobs.dies_inside is not None and any(
-            map(knobs.dies_inside, (t.job for t in inside))
-        )
-        return poisoned or self._steps == knobs.dies_at_step
-
-    def _emit(self, task: _Task) -> frames.Emitted:
-        if task.first_s is None:
-            task.first_s = self._clock.time()
-        pieces = task.pieces[task.emitted : task.emitted + self._knobs.step_tokens]
-        task.emitted += len(pieces)
-        tokens = tuple(map(number, pieces))
-        return frames.Emitted(task.job.request_id, tokens, "".join(pieces), 0.0)
-
-    def _is_overdue(self, task: _Task) -> bool:
-        limit_s = task.job.predict_s_max
-        if limit_s is None or task.first_s is None or self._clock.time() - task.first_s < limit_s:
-            return False
-        task.stop = StopType("limit")
-        return True
-
-    def _leave(self, task: _Task, halt: Halt) -> None:
-        (self._active if task in self._active else self._waiting).remove(task)
-        if task.evaluated:
-            self._kept = [task.prompt[: task.evaluated], *self._kept][:_PROMPTS_KEPT]
-        stop = task.stop if halt is Halt.DONE else None
+    def _leave(self, task: Task, halt: Halt) -> None:
+        request_id = task.job.request_id
+        (self._active if request_id in self._active else self._waiting).pop(request_id)
         parked = None
-        if halt in (Halt.PARKED, Halt.EVICTED):
-            written = tuple(map(number, task.pieces[: task.emitted]))
-            parked = save(self._shelf, task.prompt[: task.evaluated] + written)
-        timings = self._timings(task)
-        self._receive(
-            frames.Stopped(task.job.request_id, halt, stop, timings=timings, parked=parked)
-        )
-
-    def _timings(self, task: _Task) -> Timings:
-        now = self._clock.time()
-        begun = now if task.begun_s is None else task.begun_s
-        first = now if task.first_s is None else task.first_s
-        return Timings(
-            prompt_tokens=len(task.prompt) - len(task.job.sent),
-            cached_tokens=min(task.cached, len(task.prompt) - len(task.job.sent)),
-            emitted_tokens=task.emitted + len(task.job.sent),
-            queued_ms=(begun - task.submitted_s) * 1e3,
-            prompt_ms=(first - begun) * 1e3,
-            predict_ms=(now - first) * 1e3,
-        )
+        if task.held:
+            self._kept = [task.kept, *self._kept][:_PROMPTS_KEPT]
+        if halt is Halt.PARKED:
+            parked = save(self._shelf, task.kept)
+        stop = task.stop if halt is Halt.DONE else None
+        timings = task.timings(self._clock.time())
+        self._receive(frames.Stopped(request_id, halt, stop, timings=timings, parked=parked))
 
     # --- time -------------------------------------------------------------------------------------------
 
@@ -352,7 +314,7 @@ class FakeEngine:
     def _clock(self) -> Timers:
         return self._timers_given or asyncio.get_running_loop()
 
-    def _later(self, delay_s: float, callback: Callable[[], None]) -> None:
+    def _later(self, delay_s: float, callback: Callable[[], None]) -> int:
         number, self._next_timer = self._next_timer, self._next_timer + 1
 
         def fire() -> None:
@@ -360,3 +322,9 @@ class FakeEngine:
             callback()
 
         self._timers[number] = self._clock.call_later(delay_s, fire)
+        return number
+
+
+def _rows(planned: Planned) -> int:
+    """Rows of the step, those that only pad it included."""
+    return len(planned.shares) + planned.step.pads

@@ -10,7 +10,7 @@ import re
 import zlib
 from array import array
 
-from engines.engine import Fim, Job, Parked, Plain, Prompt, StopType
+from engines.engine import Embed, Fim, Job, Parked, Plain, Prompt, StopType
 from engines.shelf import Shelf
 
 
@@ -33,7 +33,7 @@ def common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
 def text_of(prompt: Prompt) -> str:
     """All that a prompt says; the text before the cursor last, so that typing only makes it longer."""
     match prompt:
-        case Plain(text=text):
+        case Plain(text=text) | Embed(text=text):
             return text
         case Fim(prefix=prefix, suffix=suffix, chunks=chunks):
             return "\n".join([*(chunk.text for chunk in chunks), suffix, prefix])
@@ -51,7 +51,7 @@ def answer(job: Job, text: str) -> tuple[tuple[str, ...], StopType]:
     if isinstance(job.prompt, Fim) and job.prompt.single_line and "\n" in text:
         text, stop = text[: text.index("\n")], StopType("eos")
     pieces = tuple(re.findall(r"\s*\S+|\s+", text))
-    if len(pieces) > job.tokens_max:
+    if len(pieces) >= job.tokens_max:
         pieces, stop = pieces[: job.tokens_max], StopType("limit")
     return pieces, stop
 

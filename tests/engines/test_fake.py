@@ -22,7 +22,8 @@ from engines.engine import (
     StopType,
     Unloaded,
 )
-from engines.fake import FakeEngine, Knobs
+from engines.fake import FakeEngine
+from engines.fake_knobs import Knobs, steady
 from engines.shelf import Shelf
 from policies.messages import Halt
 from tests.sim.timers import VirtualTimers
@@ -72,21 +73,65 @@ def test_it_loads_or_fails_or_dies() -> None:
 
 
 def test_time_follows_the_speeds() -> None:
-    """Three prompt tokens at 3 a second and four answers, of which the first comes with the prompt's end."""
-    bench = Bench(prefill_tokens_per_s=3, tokens_per_s=2, script=says("a b c d")).run(job())
+    """Three prompt tokens at 3 a second, whose end gives the first of four answers; a last draw says that it ends."""
+    cost = steady(prefill_tokens_per_s=3, tokens_per_s=2)
+    bench = Bench(step_s=cost, script=says("a b c d")).run(job())
     assert bench.timers.time() == 1 + 4 / 2
     (stopped,) = bench.sent(Stopped)
     assert stopped.stop == StopType("eos")
     assert (stopped.timings.prompt_tokens, stopped.timings.emitted_tokens) == (3, 4)
-    assert stopped.timings.predict_ms == 1_500
+    assert stopped.timings.predict_ms == 2_000
 
 
 def test_requests_that_share_steps_slow_each_other() -> None:
-    """By the contention that the knobs name."""
-    knobs = Knobs(tokens_per_s=10, contention=0.5)
-    assert knobs.step_s(0, 1) == 0.1
-    assert knobs.step_s(0, 3) == 0.2
-    assert knobs.step_s(0, 0) == 0
+    """By the contention that the cost names; a prompt's tokens cost what they are many."""
+    cost = steady(tokens_per_s=10, contention=0.5, prefill_tokens_per_s=100)
+    assert cost(rows=1, tokens_each=1, longest_cells=9) == 0.1
+    assert cost(rows=3, tokens_each=1, longest_cells=9) == 0.2
+    assert cost(rows=2, tokens_each=50, longest_cells=50) == 1
+
+
+def test_its_steps_are_the_planners() -> None:
+    """A long prompt goes in chunks of the budget, in turn with what decodes: no step does both."""
+    bench = Bench(budget_tokens=16, script=says(" w" * 30))
+    bench.run(job(1, Plain("a")), job(2, Plain(" b" * 40)))
+    steps = [(step.prefilled_tokens, len(step.emitted)) for step in bench.sent(Stepped)]
+    assert steps[:7] == [(1, 1), (0, 1), (16, 0), (0, 1), (16, 0), (0, 1), (8, 1)]
+
+
+def queued_ms(**knobs) -> float:
+    """How long an urgent job waits that comes five seconds into a prompt of ten."""
+    bench = Bench(step_s=steady(prefill_tokens_per_s=10), script=says("a"), **knobs)
+    bench.run(job(1, Plain(" x" * 100)))  # what a prompt costs is known now
+    bench.timers.call_later(5.0, lambda: bench.engine.submit(job(3, urgency=9.0)))
+    bench.run(job(2, Plain(" y" * 100)))
+    return next(s.timings.queued_ms for s in bench.sent(Stopped) if s.request_id == 3)
+
+
+def test_a_step_is_broken_off_for_something_more_urgent() -> None:
+    """Where the backend can, at once or after the time that takes; else the newcomer waits for a short chunk."""
+    assert queued_ms() == 0
+    assert queued_ms(abort_s=0.25) == 250
+    assert 0 < queued_ms(can_abort=False) < 1_000
+
+
+def ends_s(**knobs) -> float:
+    """When a prompt of ten seconds ends that is paused from the fifth to the twentieth."""
+    bench = Bench(step_s=steady(prefill_tokens_per_s=10), script=says("a"), **knobs)
+    bench.run(job(1, Plain(" x" * 100)))  # what a prompt costs is known now
+    began_s = bench.timers.time()
+    bench.timers.call_later(5.0, lambda: bench.engine.pause(3.0, 1_000.0))
+    bench.timers.call_later(20.0, bench.engine.unpause)
+    ended_s: list[float] = []
+    bench.engine._receive = lambda _frame: ended_s.append(bench.timers.time() - began_s)
+    bench.run(job(2, Plain(" y" * 100)))
+    return ended_s[-1]
+
+
+def test_a_pause_breaks_off_a_step_of_lesser_work() -> None:
+    """As a newcomer does: what was evaluated of the step is lost. Where it cannot, short chunks lose nothing."""
+    assert round(ends_s()) == 30
+    assert 24 < ends_s(can_abort=False) < 26
 
 
 def test_stop_strings_and_limits_end_the_text() -> None:
@@ -109,7 +154,7 @@ def test_stop_strings_and_limits_end_the_text() -> None:
 
 def test_the_time_to_generate_is_limited() -> None:
     """But there is always a first token."""
-    bench = Bench(tokens_per_s=1, script=says("a b c d e")).run(
+    bench = Bench(step_s=steady(tokens_per_s=1), script=says("a b c d e")).run(
         job(1, predict_s_max=0.0), job(2, predict_s_max=1.5)
     )
     assert bench.text(1) == "a"
@@ -161,14 +206,6 @@ def test_the_urgent_go_first_and_the_lone_alone() -> None:
     assert all(crew == {3} for crew in crews if 3 in crew)
 
 
-def test_a_full_cache_evicts_the_least_urgent() -> None:
-    """The other goes on to its end."""
-    bench = Bench(cells=10, script=says("a b c d e f"))
-    bench.run(job(1, urgency=1.0), job(2))
-    halts = {stopped.request_id: stopped.halt for stopped in bench.sent(Stopped)}
-    assert halts == {1: "done", 2: "evicted"}
-
-
 def parked_after(seconds: float, bench: Bench, *jobs: Job) -> Stopped:
     """The end of the first job, which is parked so soon after it was submitted."""
     bench.timers.call_later(seconds, lambda: bench.engine.park(jobs[0].request_id))
@@ -179,10 +216,10 @@ def parked_after(seconds: float, bench: Bench, *jobs: Job) -> Stopped:
 def test_what_is_parked_goes_on_in_another_engine() -> None:
     """Its prompt and its tokens are cached there, and the text goes on behind them."""
     shelf = Shelf(1 << 20)
-    first = Bench(shelf, tokens_per_s=1.0, script=says("a b c d"))
-    stopped = parked_after(2.5, first, job(1))
+    first = Bench(shelf, step_s=steady(tokens_per_s=1.0), script=says("a b c d"))
+    stopped = parked_after(1.5, first, job(1))
     assert (stopped.halt, first.text(1)) == (Halt.PARKED, "a b c")
-    assert stopped.parked.tokens == 6
+    assert stopped.parked.tokens == 5
     assert stopped.parked.size_bytes == shelf.kept_bytes
     first.engine.unload()
     second = Bench(shelf, script=says("a b c d"))
@@ -196,24 +233,14 @@ def test_what_is_parked_goes_on_in_another_engine() -> None:
 def test_what_cannot_be_parked_is_only_stopped() -> None:
     """Without a shelf, with one that is too small, and before anything was computed."""
     for shelf in (None, Shelf(1)):
-        stopped = parked_after(2.5, Bench(shelf, tokens_per_s=1.0), job(1))
+        stopped = parked_after(2.5, Bench(shelf, step_s=steady(tokens_per_s=1.0)), job(1))
         assert (stopped.halt, stopped.parked) == (Halt.PARKED, None)
     shelf = Shelf(1 << 20)
-    waiting = parked_after(0.0, Bench(shelf, prefill_tokens_per_s=1.0), job(1))
+    waiting = parked_after(0.0, Bench(shelf, step_s=steady(prefill_tokens_per_s=1.0)), job(1))
     assert (waiting.halt, waiting.parked) == (Halt.PARKED, None)
     lost = Bench(shelf, script=says("a b")).run(job(1, parked=77))
     assert lost.text(1) == "a b"
     assert len(shelf) == 0
-
-
-def test_who_is_evicted_is_parked_unasked() -> None:
-    """A full cache is an event, not an error (ENGINE.md 6)."""
-    shelf = Shelf(1 << 20)
-    bench = Bench(shelf, cells=10, script=says("a b c d e f"))
-    bench.run(job(1, urgency=1.0), job(2))
-    (evicted,) = [stopped for stopped in bench.sent(Stopped) if stopped.halt == Halt.EVICTED]
-    assert shelf.find(evicted.parked.handle) is not None
-    shelf.drop(evicted.parked.handle)
 
 
 def test_a_death_names_who_was_inside() -> None:

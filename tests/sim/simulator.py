@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from daemon.frames import event_of
 from daemon.journal import Journal
 from engines import engine as frames
 from engines.engine import Frame, Job, Plain
-from engines.fake import FakeEngine, Knobs
+from engines.fake import FakeEngine
+from engines.fake_knobs import Knobs
 from policies.limits import Limits
 from policies.messages import (
     Action,
     Arrived,
+    Cancelled,
     End,
     Event,
     Load,
+    Park,
+    Pause,
     Start,
     Stop,
     Tick,
     Unload,
+    Unpause,
 )
 from policies.request import Request
 from policies.scheduler import Scheduler
@@ -37,9 +42,13 @@ class Scene:
     models: tuple[ModelView, ...]
     limits: Limits
     outer: tuple[tuple[float, Event], ...]
+    after: Mapping[int, tuple[float, Arrived]] = field(default_factory=dict)
+    """Who asks again so many seconds after a request has ended, unless it is withdrawn before that."""
     knobs: Callable[[str, int], Knobs] = lambda _model, _load: Knobs()
     poison: frozenset[int] = frozenset()
-    answers: Mapping[int, int] | None = None
+    prompts: Mapping[int, str] = field(default_factory=dict)
+    """A request's prompt, where it is not one that grows with its client's document."""
+    answers: Mapping[int, int] = field(default_factory=dict)
     """How many tokens a request's answer has, where it is not all it may have."""
     dispatch_s: float = 0.0005
     """From a decision to the engine."""
@@ -50,16 +59,19 @@ class Scene:
 class Simulation:
     """One scene, played once."""
 
-    def __init__(self, scene: Scene, *, check: bool = True) -> None:
+    def __init__(
+        self, scene: Scene, *, check: bool = True, scheduler: Scheduler | None = None
+    ) -> None:
         self.scene = scene
         self.journal = Journal(entries_max=1_000_000)
-        self.scheduler = Scheduler(scene.models, scene.limits)
+        self.scheduler = scheduler or Scheduler(scene.models, scene.limits)
         self.timers = VirtualTimers()
         self._check = check
         self._requests: dict[int, Request] = {}
         self._engines: dict[str, FakeEngine] = {}
         self._loads: dict[str, int] = {}
         self._sent: dict[int, tuple[int, ...]] = {}
+        self._withdrawn: set[int] = set()
         self._alarm: Timer | None = None
 
     def run(self) -> Journal:
@@ -72,18 +84,30 @@ class Simulation:
 
     def _handle(self, event: Event) -> None:
         now = self.timers.time()
-        if isinstance(event, Arrived):
-            self._requests[event.request.id] = event.request
+        match event:
+            case Arrived(request):
+                if request.id in self._withdrawn:
+                    return
+                self._requests[request.id] = request
+            case Cancelled(request_id):
+                self._withdrawn.add(request_id)
         actions = self.scheduler.handle(event, now=now)
         if self._check:
             self.scheduler.check()
         self.journal.append(now, event, actions)
         for action in actions:
-            if not isinstance(action, End):
+            if isinstance(action, End):
+                self._ask_again(action.request_id)
+            else:
                 self.timers.call_later(
                     self.scene.dispatch_s, lambda action=action: self._perform(action)
                 )
         self._rearm(now)
+
+    def _ask_again(self, ended: int) -> None:
+        if follower := self.scene.after.get(ended):
+            delay_s, event = follower
+            self.timers.call_later(delay_s, lambda: self._handle(event))
 
     def _rearm(self, now: float) -> None:
         if self._alarm:
@@ -96,10 +120,16 @@ class Simulation:
 
     def _perform(self, action: Action) -> None:
         match action:
-            case Start(request_id, model, alone=alone):
-                self._engines[model].submit(self._job(self._requests[request_id], alone=alone))
+            case Start():
+                self._engines[action.model].submit(self._job(action))
             case Stop(request_id, model):
                 self._engines[model].stop(request_id)
+            case Park(request_id, model):
+                self._engines[model].park(request_id)
+            case Pause(model, below, progress_s):
+                self._engines[model].pause(below, progress_s)
+            case Unpause(model):
+                self._engines[model].unpause()
             case Load(model):
                 self._load(model)
             case Unload(model):
@@ -123,14 +153,25 @@ class Simulation:
         if event := event_of(model, frame):
             self.timers.call_later(self.scene.report_s, lambda: self._handle(event))
 
-    def _job(self, request: Request, *, alone: bool) -> Job:
-        """A prompt that grows with the document, so that the next one finds its beginning in the cache."""
-        words = max(1, request.prompt_bytes // BYTES_A_TOKEN)
-        text = " ".join(f"{request.client}{n}" for n in range(words))
-        sent = self._sent.get(request.id, ())
-        return Job(request.id, Plain(text), request.tokens_max, sent=sent, alone=alone)
+    def _job(self, start: Start) -> Job:
+        request = self._requests[start.request_id]
+        return Job(
+            request.id,
+            Plain(self.scene.prompts.get(request.id) or _prompt(request)),
+            request.tokens_max,
+            urgency=start.urgency,
+            slack_s=start.slack_s,
+            gap_s=start.gap_s,
+            alone=start.alone,
+            sent=self._sent.get(request.id, ()),
+        )
 
     def _script(self, job: Job) -> str:
-        answers = self.scene.answers or {}
-        words = answers.get(job.request_id, job.tokens_max)
+        words = self.scene.answers.get(job.request_id, job.tokens_max)
         return "".join(f" w{n}" for n in range(words))
+
+
+def _prompt(request: Request) -> str:
+    """A prompt that grows with the document, so that the next one finds its beginning in the cache."""
+    words = max(1, request.prompt_bytes // BYTES_A_TOKEN)
+    return " ".join(f"{request.client}{n}" for n in range(words))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from daemon.metrics import Summary, summarise
 from daemon.snapshot import LatencySnapshot
-from engines.fake import Knobs
+from engines.fake_knobs import Knobs, steady
 from policies.limits import Limits
 from policies.messages import Arrived, Event
 from policies.request import CLASS_OF, PROMISE_OF, Class, Kind, Place, Request
 from policies.view import ModelView
 from tests.sim.simulator import Scene, Simulation
 
-KNOBS = Knobs(tokens_per_s=50, prefill_tokens_per_s=500, chunk_tokens=32, sequences=2)
+KNOBS = Knobs(step_s=steady(tokens_per_s=50, prefill_tokens_per_s=500), sequences=2)
 """A small model on a laptop: 20 ms a token, 64 ms a chunk."""
 CHUNK_S = 32 / 500
 STEP_S = 1.1 / 50

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from engines.fake import Knobs
+from engines.fake_knobs import Knobs, steady
 from policies.limits import Limits
 from policies.messages import Arrived, Cancelled, Event, Foreseen, MemoryChanged, Reason
 from policies.request import CLASS_OF, PROMISE_OF, Class, Kind, Place, Request
@@ -84,12 +84,13 @@ class _Draw:
             fate = Random(f"{base} {model} {load}")
             return Knobs(
                 load_s=fate.uniform(0.1, 3),
-                tokens_per_s=fate.uniform(20, 100),
-                prefill_tokens_per_s=fate.uniform(100, 2_000),
-                step_tokens=8,
+                step_s=steady(
+                    tokens_per_s=fate.uniform(20, 100),
+                    prefill_tokens_per_s=fate.uniform(100, 2_000),
+                ),
+                can_abort=fate.random() < 0.5,
                 sequences=fate.randint(1, 4),
                 context_tokens=600,
-                cells=fate.choice([None, 400, 1_000]),
                 load_fails=failing and model == first,
                 dies_loading=fate.random() < mortal / 2,
                 dies_at_step=fate.randint(1, 20) if fate.random() < mortal else None,
@@ -106,7 +107,7 @@ class _Draw:
         size = random.randint(40, 2_000)
         for _ in range(random.randint(1, 8)):
             kind = random.choice([Kind.COMPLETE, Kind.COMPLETE, Kind.POPUP, Kind.AHEAD])
-            self._arrive(at_s, kind, model, client, size, 32, Place(client, line))
+            self._arrive(at_s, kind, model, client, size, 4, Place(client, line))
             size += random.randint(0, 40)
             line += random.choice([0, 0, 0, 1, 20])
             at_s += random.uniform(0.02, 0.5)
@@ -115,7 +116,7 @@ class _Draw:
         random = self.random
         model = random.choice([*(m.name for m in self.models)] * 8 + ["unknown"])
         kind = random.choice(_OTHER_KINDS)
-        tokens_max = 0 if kind is Kind.WARM else random.randint(1, 200)
+        tokens_max = 0 if kind is Kind.WARM else random.randint(1, 25)
         self._arrive(at_s, kind, model, "chat", random.randint(0, 3_000), tokens_max, None)
 
     def _arrive(
