@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from engines.cache import Cache, Parking
@@ -26,7 +26,7 @@ from engines.run import Arrival, Run, start
 from engines.selftest import Abilities
 from policies.messages import Halt
 from policies.planner import Planned, Planner
-from policies.step import Row, Step
+from policies.step import Row
 
 Clock = Callable[[], float]
 Told: TypeAlias = Stepped | Stopped
@@ -94,8 +94,21 @@ class Batcher:
 
     @property
     def busy(self) -> bool:
-        """Whether a step would do anything."""
+        """Whether any job is inside."""
         return bool(self._runs or self._waiting)
+
+    @property
+    def rest_s(self) -> float | None:
+        """How long there will be nothing to step: 0 where there is something, None until a job comes or a pause ends."""
+        if not self.busy:
+            return None
+        now = self._clock()
+        inside = [run.job.urgency for run in self._runs.values()]
+        if len(inside) < self._terms.running_max:
+            inside += [waiting.job.urgency for waiting in self._waiting.values()]
+        if any(self._planner.allows(urgency, now) for urgency in inside):
+            return 0.0
+        return max(0.0, self._planner.due_s - now)
 
     @property
     def cache(self) -> Cache:
@@ -107,8 +120,18 @@ class Batcher:
         return self._cache.cached_tokens(list(tokens))
 
     def hurry(self, urgency: float) -> bool:
-        """A job was submitted: break off the running step for it, if that is worth it. Safe in any thread."""
+        """Something that urgent wants the cores: break off the running step, if that is worth it. Safe in any thread."""
         return self._interrupt.hurry(urgency)
+
+    def pause(self, below: float, progress_s: float) -> None:
+        """Let what is less urgent rest, but for a step of it in `progress_s` (policies/hush.py)."""
+        self._planner.pause(below=below, progress_s=progress_s, now=self._clock())
+        self._planned = None
+
+    def unpause(self) -> None:
+        """Let everything go on."""
+        self._planner.unpause()
+        self._planned = None
 
     def submit(self, arrival: Arrival) -> None:
         """Take a job whose prompt is laid out."""
@@ -148,18 +171,19 @@ class Batcher:
 
     def _next(self) -> Planned:
         if self._planned is None:
-            self._admit()
+            self._admit(self._clock())
             now = self._clock()
             rows = [self._row(run, now) for run in self._runs.values()]
-            self._planned = self._planner.next(rows, idle_rows=len(self._fit_for_padding))
+            self._planned = self._planner.next(rows, idle_rows=len(self._fit_for_padding), now=now)
         return self._planned
 
     def _row(self, run: Run, now: float) -> Row:
         return run.row(self._cache.ledger.length(run.sequence), now)
 
-    def _admit(self) -> None:
+    def _admit(self, now: float) -> None:
         urgent_first = sorted(
-            self._waiting.values(), key=lambda a: (-a.job.urgency, a.job.request_id)
+            (a for a in self._waiting.values() if self._planner.allows(a.job.urgency, now)),
+            key=lambda a: (-a.job.urgency, a.job.request_id),
         )
         for arrival in urgent_first[: self._terms.running_max - len(self._runs)]:
             del self._waiting[arrival.job.request_id]
@@ -225,8 +249,10 @@ class Batcher:
         if code == DECODED:
             graph = sorted([*padding, *(feed.sequence for feed in feeds)])
             together = graph[-1] - graph[0] < len(graph)
-            lasted = self._clock() - began
-            self._planner.ran(planned, rows=len(graph) if together else None, duration_s=lasted)
+            now = self._clock()
+            self._planner.ran(
+                planned, rows=len(graph) if together else None, duration_s=now - began, now=now
+            )
             for index, run in enumerate(runs):
                 self._draw(run, index, out)
         elif code == ABORTED:
@@ -243,8 +269,8 @@ class Batcher:
         """Rule 4."""
         if len(planned.shares) > 1:
             for share in planned.shares:
-                alone = Planned(Step((share,), turns=planned.step.turns))
-                self._evaluate(alone, out)
+                alone = replace(planned.step, shares=(share,), pads=0)
+                self._evaluate(replace(planned, step=alone), out)
             return
         run = self._runs[planned.shares[0].id]
         detail = f"llama.cpp refused the batch (code {code})"

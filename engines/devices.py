@@ -118,6 +118,14 @@ def processor_count() -> int:
     return os.cpu_count() or 1
 
 
+def thread_count() -> int:
+    """Threads to compute with: the usable processors, at most the physical cores, since two on one core slow both."""
+    import psutil
+
+    usable = processor_count()
+    return max(1, min(usable, psutil.cpu_count(logical=False) or usable))
+
+
 def _nvidia(root: Path) -> tuple[Gpu, ...]:
     """What the kernel driver lists; in some containers only the device file is there."""
     found = []

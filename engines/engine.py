@@ -55,7 +55,13 @@ class Chat(msgspec.Struct, frozen=True, tag="chat"):
     messages: tuple[Message, ...]
 
 
-Prompt: TypeAlias = Fim | Plain | Chat
+class Embed(msgspec.Struct, frozen=True, tag="embed"):
+    """A text of which a vector is wanted. What looks like a special token in it is text."""
+
+    text: str
+
+
+Prompt: TypeAlias = Fim | Plain | Chat | Embed
 
 
 class Sampling(msgspec.Struct, frozen=True):
@@ -202,8 +208,10 @@ class Stopped(msgspec.Struct, frozen=True, tag="stopped"):
     timings: Timings = Timings()
     detail: str = ""
     too_long: bool = False
+    vector: bytes = b""
+    """Of an `Embed` that is done: float32 numbers, little-endian, of length 1 as a vector."""
     parked: Parked | None = None
-    """What was saved of a request that was parked or evicted; None where nothing could be."""
+    """What was saved of a request that was parked; None where nothing could be."""
 
 
 class Loading(msgspec.Struct, frozen=True, tag="loading"):
@@ -224,6 +232,8 @@ class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
     used_bytes: int
     fim: bool
     chat: bool
+    embeds: int = 0
+    """Numbers in the vectors it makes; 0 for a model that writes. No model does both."""
     architecture: str = ""
     parameters: int = 0
     file_bytes: int = 0
@@ -285,6 +295,16 @@ class Engine(Protocol):
 
     def park(self, request_id: int) -> None:
         """Take a job back and keep its KV on the shelf: `Stopped(parked)` follows, unless it crossed another."""
+
+    def pause(self, below: float, progress_s: float) -> None:
+        """Let work less urgent than `below` rest, for work in another engine; a step of it is broken off if that is worth it.
+
+        What is held back still makes a step once in `progress_s`, should the pause last so long. A pause takes the
+        place of the one before, and a load forgets it.
+        """
+
+    def unpause(self) -> None:
+        """Let everything go on."""
 
     def unload(self) -> None:
         """End: `Unloaded` follows when the process has exited."""

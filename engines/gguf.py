@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import struct
 from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
 
 MAGIC = b"GGUF"
@@ -49,6 +50,17 @@ _BLOCKS = {
 }  # fmt: skip
 
 
+class Pooling(IntEnum):
+    """How a model makes one vector of a text, as files number it. RANK makes a score of two texts."""
+
+    UNKNOWN = -1
+    NONE = 0
+    MEAN = 1
+    CLS = 2
+    LAST = 3
+    RANK = 4
+
+
 class GgufError(Exception):
     """The file is not a GGUF model, or not a whole one; the message says which."""
 
@@ -62,6 +74,8 @@ class Header:
     data_bytes: int
     """Where the last tensor ends, counted from the start of the file."""
     fields: dict[str, Value] = field(repr=False)
+    lengths: dict[str, int] = field(default_factory=dict, repr=False)
+    """How long the arrays are that were skipped."""
 
     @property
     def architecture(self) -> str:
@@ -80,6 +94,33 @@ class Header:
         value = self.fields.get(f"{self.architecture}.context_length", 0)
         return value if isinstance(value, int) else 0
 
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens; 0 when the file has no list of them."""
+        key = "tokenizer.ggml.tokens"
+        return self.lengths.get(key, len(self.strings(key)))
+
+    @property
+    def pooling(self) -> Pooling:
+        """How it pools; NONE for a model that writes."""
+        value = self.fields.get(f"{self.architecture}.pooling_type", Pooling.NONE)
+        return next((pooling for pooling in Pooling if pooling == value), Pooling.UNKNOWN)
+
+    @property
+    def causal(self) -> bool:
+        """Whether a token sees only those before it. An encoder says that it does not."""
+        return self.fields.get(f"{self.architecture}.attention.causal") is not False
+
+    @property
+    def embeds(self) -> bool:
+        """Whether it turns text into vectors, and writes none."""
+        return self.pooling in (Pooling.MEAN, Pooling.CLS, Pooling.LAST)
+
+    @property
+    def whole(self) -> bool:
+        """Whether a text must be evaluated in one piece to make its vector."""
+        return self.embeds and not (self.pooling is Pooling.LAST and self.causal)
+
     def strings(self, key: str) -> tuple[str, ...]:
         """Return a short array of strings; empty when there is none."""
         value = self.fields.get(key, ())
@@ -95,12 +136,20 @@ def read_header(path: Path) -> Header:
         if data[:4] != MAGIC:
             raise GgufError(f"{path} is not a GGUF model: it does not begin with 'GGUF'")
         try:
-            fields, end = _Cursor(data).header()
+            cursor = _Cursor(data)
+            fields, end = cursor.header()
         except (struct.error, IndexError, OverflowError) as error:
             raise GgufError(f"{path} is cut short or damaged: its header does not end") from error
     if end > size:
         raise GgufError(f"{path} is cut short: it has {size:,} bytes and needs {end:,}")
-    return Header(path, size, end, fields)
+    return Header(path, size, end, fields, cursor.lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class _Skipped:
+    """An array that was too long to keep."""
+
+    length: int
 
 
 class _Cursor:
@@ -109,6 +158,7 @@ class _Cursor:
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
         self._at = 4
+        self.lengths: dict[str, int] = {}
 
     def header(self) -> tuple[dict[str, Value], int]:
         version = self._take("I")
@@ -119,7 +169,9 @@ class _Cursor:
         for _ in range(n_fields):
             key = self._string()
             value = self._value(self._take("I"))
-            if value is not None:
+            if isinstance(value, _Skipped):
+                self.lengths[key] = value.length
+            else:
                 fields[key] = value
         ends = [self._tensor_end() for _ in range(n_tensors)]
         alignment = fields.get("general.alignment", 32)
@@ -146,7 +198,7 @@ class _Cursor:
         self._at += length
         return text
 
-    def _value(self, kind: int) -> Value | None:
+    def _value(self, kind: int) -> Value | _Skipped:
         if kind == _STRING:
             return self._string()
         if kind == _ARRAY:
@@ -155,7 +207,7 @@ class _Cursor:
             raise GgufError(f"damaged header: a value of unknown type {kind}")
         return self._take(_SCALARS[kind])
 
-    def _array(self) -> tuple[Scalar, ...] | None:
+    def _array(self) -> tuple[Scalar, ...] | _Skipped:
         kind, length = self._take("I"), self._take("Q")
         if length > ARRAY_MAX or (kind != _STRING and kind not in _SCALARS):
             raise GgufError(f"damaged header: an array of {length:,} values of type {kind}")
@@ -168,7 +220,7 @@ class _Cursor:
             self._skip_strings(length)
         else:
             self._at += length * struct.calcsize("<" + _SCALARS[kind])
-        return None
+        return _Skipped(length)
 
     def _skip_strings(self, length: int) -> None:
         data, at, unpack = self._data, self._at, struct.Struct("<Q").unpack_from

@@ -1,4 +1,4 @@
-"""Breaks off a step of lesser work for a job that has just come (ENGINE.md 9 to 12).
+"""Breaks off a step of lesser work for a job that has just come, here or in another worker (ENGINE.md 9 to 12).
 
 The step thread says when a step begins and ends, intake says who came. A lock makes "ask and raise the flag" one
 act: a flag raised late would break off the step after, which may be one that must not be broken off.
@@ -46,7 +46,7 @@ class Interrupt:
             self._context.resume()
 
     def hurry(self, urgency: float) -> bool:
-        """Make room for a job that came, if that is worth it; say whether a step was broken off. Safe in any thread."""
+        """Make room for what is that urgent, if that is worth it; say whether a step was broken off. Safe in any thread."""
         with self._lock:
             running = self._running
             if running is None:

@@ -22,6 +22,8 @@ from engines.wire import Tested
 ALL_LAYERS = 999
 CLOSE_CALL = 0.35
 """Two tokens whose logits differ by less may change places between kernels that are both right."""
+ALIKE = 0.99
+"""Cosine of two vectors of one text, made by kernels that are both right."""
 REMEMBERED_MAX = 500
 
 
@@ -51,6 +53,11 @@ def rungs(*, gpu_build: bool, gpu_layers: int | None) -> list[Rung]:
 
 def agrees(seen: Tested, safest: Tested) -> bool:
     """Tell whether a self-test saw what the safest rung saw, close calls aside."""
+    if safest.vectors:
+        return len(seen.vectors) == len(safest.vectors) and all(
+            sum(a * b for a, b in zip(one, other, strict=True)) > ALIKE
+            for one, other in zip(seen.vectors, safest.vectors, strict=True)
+        )
     pairs = zip(seen.best, safest.best, safest.margin, strict=False)
     same_length = len(seen.best) == len(safest.best) > 0
     return same_length and all(a == b or margin < CLOSE_CALL for a, b, margin in pairs)

@@ -88,6 +88,8 @@ class Model:
         self.context_tokens: int = lib.llama_model_n_ctx_train(self.handle)
         self.parameters: int = lib.llama_model_n_params(self.handle)
         self.weights_bytes: int = lib.llama_model_size(self.handle)
+        self.dimension: int = lib.llama_model_n_embd_out(self.handle)
+        """Numbers in the vector of a text, where it pools."""
         self.adds_bos: bool = lib.llama_vocab_get_add_bos(vocab)
         self.bos: int = lib.llama_vocab_bos(vocab)
         self.eot: int = lib.llama_vocab_eot(vocab)
@@ -103,8 +105,11 @@ class Model:
             token for token in range(self.n_vocab) if lib.llama_vocab_is_eog(vocab, token)
         )
 
-    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
-        """Tokenise; special tokens written in the text are parsed only if asked. Safe in any thread."""
+    def tokenize(self, text: str, *, special: bool = False, framed: bool = False) -> list[int]:
+        """Tokenise; special tokens written in the text are parsed only if asked. Safe in any thread.
+
+        `framed` puts around it what the model was trained to see around a text, such as [CLS] and [SEP].
+        """
         data = text.encode("utf-8", "replace")
         size = len(data) + 8
         while True:
@@ -115,7 +120,7 @@ class Model:
                 len(data),
                 tokens,
                 size,
-                0,
+                framed,
                 special,
             )
             if count >= 0:
@@ -174,6 +179,9 @@ class Context:
     `cells` are what one sequence has; `batch` is the most tokens of one `decode`, `sub_batch` of one graph.
     Sequences do not share cells (`kv_unified` is off): in one cache for all of them each token would attend over
     what every other sequence holds, and its result would depend on where its cells happen to lie.
+
+    `whole` is for models that must see a text at once to make a vector of it: all sequences share the cells of one,
+    and every token of a batch may be an output (llama.cpp ends the process over that limit).
     """
 
     def __init__(
@@ -186,22 +194,24 @@ class Context:
         sequences: int,
         kv_type: str,
         threads: int,
+        whole: bool = False,
     ) -> None:
         params = lib.llama_context_default_params()
-        params.n_ctx, params.n_batch, params.n_ubatch = cells * sequences, batch, sub_batch
-        params.n_seq_max = params.n_outputs_max = (
-            sequences  # logits for more would only take memory
-        )
+        params.n_ctx = cells if whole else cells * sequences
+        params.n_batch, params.n_ubatch, params.n_seq_max = batch, sub_batch, sequences
+        params.n_outputs_max = batch if whole else sequences  # logits for more only take memory
         params.n_threads = params.n_threads_batch = threads
-        params.kv_unified, params.no_perf = False, True
+        params.kv_unified, params.embeddings, params.no_perf = whole, whole, True
         params.type_k = params.type_v = KV_TYPES[kv_type]
-        self._model = model
+        self._model, self._whole = model, whole
         self._handle = lib.llama_init_from_model(model.handle, params)
         if not self._handle:
             raise LoadError(log_tail() or "llama.cpp could not make a context")
         self.sequences = sequences
         self.cells: int = lib.llama_n_ctx_seq(self._handle)
         self._memory = lib.llama_get_memory(self._handle)
+        self.keeps_cells = bool(self._memory)
+        """Whether tokens of a former step can be seen by a later one: an encoder has no cache."""
         self.can_shift: bool = lib.llama_memory_can_shift(self._memory)
         """What llama.cpp says; it also says so where a shift gives nonsense: `selftest.probe` tries it."""
         self._window: int = lib.llama_model_n_swa(model.handle)
@@ -261,11 +271,27 @@ class Context:
             self._token[begin:end] = feed.tokens
             self._position[begin:end] = np.arange(feed.position, feed.position + end - begin)
             self._owner[begin:end] = feed.sequence
-            self._wants[begin:end] = 0
+            self._wants[begin:end] = self._whole
             self._wants[end - 1] = feed.wants_logits
             self._ends[index] = end - 1
         self._batch.n_tokens = end
         return int(lib.llama_decode(self._handle, self._batch))
+
+    def pool(self, feeds: Sequence[Feed]) -> int:
+        """Evaluate the ends of texts and make vectors of them. The answer is that of `decode`.
+
+        Every token of the batch is an output, and its logits are computed too where the model has any: give it no
+        more than must be in it.
+        """
+        lib.llama_set_embeddings(self._handle, True)  # noqa: FBT003 -- C
+        code = self.decode(feeds)
+        lib.llama_set_embeddings(self._handle, False)  # noqa: FBT003 -- C
+        return code
+
+    def vector(self, sequence: int) -> npt.NDArray[np.float32]:
+        """Return the vector that the last `pool` made of a sequence, as long as the model makes it."""
+        pointer = lib.llama_get_embeddings_seq(self._handle, sequence)
+        return np.ctypeslib.as_array(pointer, shape=(self._model.dimension,)).copy()
 
     def logits(self, index: int) -> npt.NDArray[np.float32]:
         """Return the logits behind feed `index` of the last batch: a view that the next decode overwrites."""

@@ -11,7 +11,7 @@
 3. One task lives from `load` to the last frame and owns the worker. Whatever goes wrong in it ends in a frame.
 4. Blame (ENGINE.md 22): who shares the step in which a worker dies is inside, and so is the first job that has
    not been laid out yet, because laying out is native code too.
-5. A live worker always has one empty descriptor of the shelf's to park in, because a full cache parks unasked
+5. A live worker always has one empty descriptor of the shelf's to park in, so that parking waits for nobody
    (ENGINE.md 18). What it has not filled when it ends is dropped; what it has filled stays.
 6. A job uses up the parked state that it names: a worker that dies of restoring is not given the same again.
 """
@@ -48,8 +48,10 @@ from engines.wire import (
     Hand,
     Lend,
     Park,
+    Pause,
     Submit,
     Tested,
+    Unpause,
     Up,
     Withdraw,
 )
@@ -110,6 +112,16 @@ class ProcessEngine:
         """Ask for a job back, and for its KV."""
         if self._child:
             self._child.send(Park(request_id))
+
+    def pause(self, below: float, progress_s: float) -> None:
+        """Ask for the cores."""
+        if self._child:
+            self._child.send(Pause(below, progress_s))
+
+    def unpause(self) -> None:
+        """Give the cores back."""
+        if self._child:
+            self._child.send(Unpause())
 
     def unload(self) -> None:
         """Close the worker's socket: it exits, and `Unloaded` follows."""

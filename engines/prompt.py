@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from engines.engine import Chat, Fim, Message, Plain, Prompt
+from engines.engine import Chat, Embed, Fim, Message, Plain, Prompt
 from engines.fim_format import NEUTRAL, QWEN, Where, format_of
 from engines.literal import Literal, first_lines
 from engines.template import ChatTemplate, ChatTemplateError
@@ -145,6 +145,10 @@ class Layouter:
         At least a share of the context is kept for the answer, if it asks for that much. More is not: clients ask
         for more tokens than they expect, and mean "until you are done". Who asks for less than none gets none.
         """
+        if isinstance(prompt, Embed):
+            raise PromptError(
+                "this model writes text: it makes no vectors. Name an embedding model"
+            )
         room = self._context - min(max(tokens_max, 0), self._context // ANSWER_SHARE)
         healed = ""
         if isinstance(prompt, Fim):

@@ -41,6 +41,28 @@ def run(model: Model, context: Context) -> Tested:
     return Tested(tuple(best for best, _ in seen), tuple(margin for _, margin in seen))
 
 
+def run_pooled(model: Model, context: Context, *, whole: bool) -> Tested:
+    """Make vectors of two texts, in one piece each if `whole`, else in two parts; leave the cache empty."""
+    tokens = _tokens(model.n_vocab)
+    texts = tokens[:PROMPT_TOKENS], tokens[PROMPT_TOKENS:]
+    return Tested(vectors=tuple(_vector(context, text, whole=whole) for text in texts))
+
+
+def _vector(context: Context, tokens: list[int], *, whole: bool) -> tuple[float, ...]:
+    read = 0 if whole else len(tokens) - 1
+    if read:
+        context.decode([Feed(0, 0, tokens[:read], wants_logits=False)])
+    code = context.pool([Feed(0, read, tokens[read:], wants_logits=True)])
+    if code != DECODED:
+        raise SelfTestError(f"llama.cpp answered {code} to a small batch")
+    vector = context.vector(0)
+    context.remove(0, 0)
+    length = float(np.linalg.norm(vector))
+    if not 0.0 < length < np.inf:
+        raise SelfTestError("the vector is not numbers, or all 0")
+    return tuple((vector / length).tolist())
+
+
 @dataclass(frozen=True, slots=True)
 class Abilities:
     """What can be done to a cache, found by doing it."""

@@ -1,6 +1,6 @@
 """Frames between daemon and worker: a length, a model's name, one typed value (msgpack, decoded strictly).
 
-Downward go `Begin`, `Submit`, `Withdraw`, `Park`, `Hand` and `Lend`; upward the frames of `engine.py` and `Tested`.
+Downward go `Begin`, `Submit`, `Withdraw`, `Park`, `Pause`, `Unpause`, `Hand` and `Lend`; upward the frames of `engine.py` and `Tested`.
 A private socket pair carries them, never the child's stdout, where native code prints (ENGINE.md 1). Every frame
 names its model, so that a worker which hosts several stays possible (ENGINE.md 2).
 
@@ -55,6 +55,17 @@ class Park(msgspec.Struct, frozen=True, tag="park"):
     request_id: int
 
 
+class Pause(msgspec.Struct, frozen=True, tag="pause"):
+    """Let work less urgent than `below` rest, but for a step of it in `progress_s`; it holds for this worker's life."""
+
+    below: float
+    progress_s: float
+
+
+class Unpause(msgspec.Struct, frozen=True, tag="unpause"):
+    """Let everything go on."""
+
+
 class Hand(msgspec.Struct, frozen=True, tag="hand"):
     """An empty descriptor to park in, of so many bytes at most; a live worker always has one (ENGINE.md 18)."""
 
@@ -71,8 +82,10 @@ class Lend(msgspec.Struct, frozen=True, tag="lend"):
 class Tested(msgspec.Struct, frozen=True, tag="tested"):
     """What the self-test saw: for each probe the best token and how far the runner-up was behind."""
 
-    best: tuple[int, ...]
-    margin: tuple[float, ...]
+    best: tuple[int, ...] = ()
+    margin: tuple[float, ...] = ()
+    vectors: tuple[tuple[float, ...], ...] = ()
+    """Of a model that makes vectors, those of the probes; of length 1."""
 
 
 class Aboard(msgspec.Struct, frozen=True, tag="aboard"):
@@ -81,7 +94,7 @@ class Aboard(msgspec.Struct, frozen=True, tag="aboard"):
     request_ids: tuple[int, ...]
 
 
-Down: TypeAlias = Begin | Submit | Withdraw | Park | Hand | Lend
+Down: TypeAlias = Begin | Submit | Withdraw | Park | Pause | Unpause | Hand | Lend
 Up: TypeAlias = (
     Prepared | Stepped | Stopped | Loading | Loaded | LoadFailed | Died | Tested | Aboard
 )

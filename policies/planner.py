@@ -1,4 +1,4 @@
-"""Plans one worker's steps and learns from those that ran: `step` chooses, `step_time` measures, `pace` holds back.
+"""Plans one worker's steps and learns from those that ran: `step` chooses, `step_time` measures, `pace` and `hush` hold back.
 
 Pure: the worker tells how long a step took and how it ended.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from policies.hush import Hush
 from policies.pace import Pace
 from policies.step import URGENCY_MAX, Row, Share, Step, Turns, plan
 from policies.step_time import StepTimes
@@ -20,6 +21,7 @@ class Planned:
     step: Step
     urgency: float = 0.0
     """Of the most urgent row in it."""
+    least_urgency: float = 0.0
     longest_cells: int = 0
     """The longest of its sequences when it ends."""
     predicted_s: float = 0.0
@@ -45,20 +47,42 @@ class Planner:
         self._times = StepTimes()
         self._pace = Pace.start(budget_tokens)
         self._turns = Turns()
+        self._hush = Hush()
+
+    @property
+    def due_s(self) -> float:
+        """From when on every row may step, by the clock of `now`; past while no pause lasts."""
+        return self._hush.due_s
+
+    def pause(self, *, below: float, progress_s: float, now: float) -> None:
+        """Hold back what is less urgent than `below`, but for a step of it in `progress_s`."""
+        self._hush = self._hush.paused(below=below, progress_s=progress_s, now=now)
+
+    def unpause(self) -> None:
+        """Hold nothing back any more."""
+        self._hush = self._hush.unpaused()
+
+    def allows(self, urgency: float, now: float) -> bool:
+        """Whether work of that urgency may step now."""
+        return self._hush.allows(urgency, now)
 
     @property
     def committed(self) -> bool:
         """Whether lesser work has finished a step since the last abort."""
         return self._pace.committed
 
-    def next(self, rows: Sequence[Row], *, idle_rows: int) -> Planned:
-        """Choose the next step of these rows; `idle_rows` sequences can pad it."""
+    def next(self, rows: Sequence[Row], *, idle_rows: int, now: float) -> Planned:
+        """Choose the next step of those rows that may step now; `idle_rows` sequences can pad it.
+
+        While a pause lasts nobody breaks off a step for what is more urgent elsewhere: each is short from the start.
+        """
+        rows = [row for row in rows if self.allows(row.urgency, now)]
         step = plan(
             rows,
             budget_tokens=self._budget_tokens,
             times=self._times,
             quantum_s=self._quantum_s,
-            can_abort=self._can_abort,
+            can_abort=self._can_abort and not self._hush.lasts,
             chunk_tokens=self._pace.chunk_tokens,
             idle_rows=idle_rows,
             turns=self._turns,
@@ -72,11 +96,13 @@ class Planner:
         predicted_s = self._times.predict(
             rows=len(chosen) + step.pads, tokens_each=tokens, longest_cells=longest
         )
-        return Planned(step, max(row.urgency for row in chosen), longest, predicted_s)
+        urgencies = [row.urgency for row in chosen]
+        return Planned(step, max(urgencies), min(urgencies), longest, predicted_s)
 
-    def ran(self, planned: Planned, *, rows: int | None, duration_s: float) -> None:
+    def ran(self, planned: Planned, *, rows: int | None, duration_s: float, now: float) -> None:
         """A step ran to its end, in one graph of so many rows; None where it took several, which say nothing."""
         self._turns = planned.step.turns
+        self._hush = self._hush.stepped(planned.least_urgency, now)
         if rows is not None:
             self._times.observe(
                 rows=rows,

@@ -5,13 +5,11 @@ are broken off or refused, workers die. Afterwards every token is held against a
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -27,110 +25,21 @@ from hypothesis.stateful import (
 from engines.batcher import Told
 from engines.cache import Parking
 from engines.engine import Job, Plain, Sampling, Stopped
-from engines.llama import ABORTED, DECODED, NO_ROOM, Context, Feed, Model
-from engines.sampling import Logits, Sampler
+from engines.llama import NO_ROOM, Context, Feed, Model
 from policies.messages import Halt
+from tests.engines.judge import EPS, GREEDY, Breakable, Judge
 from tests.engines.native import SOURCE, Bench, Desk
 
 pytestmark = pytest.mark.slow
 
-EPS = 0.15
-"""In logits, as in test_batch_equality: sums in another order."""
 CELLS, SUB_BATCH, SEQUENCES = 512, 32, 4
 
 SAMPLINGS = (
-    Sampling(),
-    Sampling(ignore_eos=True),
+    *GREEDY,
     Sampling(ignore_eos=True, repeat_penalty=1.3, penalty_tokens=32),
     Sampling(temperature=0.9, top_k=20, top_p=0.9, seed=1, repeat_penalty=1.1),
     Sampling(temperature=1.3, seed=2, frequency_penalty=0.2, ignore_eos=True),
 )
-
-
-class Breakable(Context):
-    """llama.cpp whose next decode goes wrong in a way that was chosen."""
-
-    mishap: Callable[[Sequence[Feed]], int] | None = None
-
-    def decode(self, feeds: Sequence[Feed]) -> int:
-        mishap, self.mishap = self.mishap, None
-        return mishap(feeds) if mishap else super().decode(feeds)
-
-    def hurried(self, feeds: Sequence[Feed], after: int, hurry: Callable[[], bool]) -> int:
-        """A newcomer hurries the step when `after` tokens of each sequence are through, in whole sub-batches."""
-        most = len(feeds[0].tokens)
-        if after >= most:  # the flag is seen when all is through and the logits are not told yet
-            code = super().decode(feeds)
-            return ABORTED if hurry() and code == DECODED else code
-        if after:
-            code = super().decode([_part(feed, 0, after) for feed in feeds])
-            assert code == DECODED, "there is room for a part of a chunk"
-        hurry()
-        return super().decode([_part(feed, after, most) for feed in feeds])
-
-
-def _part(feed: Feed, start: int, end: int) -> Feed:
-    wants = feed.wants_logits and end >= len(feed.tokens)
-    return Feed(feed.sequence, feed.position + start, feed.tokens[start:end], wants)
-
-
-class Judge:
-    """How far a token is from what a fresh pass of one sequence makes of the same tokens. It remembers verdicts."""
-
-    def __init__(self, model: Model, context: Context) -> None:
-        self._model = model
-        self._context = context
-        self._known: dict[tuple[object, ...], float] = {}
-
-    def differences(
-        self, prompt: list[int], emitted: list[int], sampling: Sampling, *, ended: bool
-    ) -> list[float]:
-        """In logits, one for each token; `ended`: one more, for the end token that followed them."""
-        steps = [*emitted, None] if ended else list(emitted)
-        keys = [
-            (sampling, tuple(prompt), tuple(emitted[:at]), token) for at, token in enumerate(steps)
-        ]
-        if not all(key in self._known for key in keys):
-            self._evaluate(prompt[:-1])
-            for at, (key, token) in enumerate(zip(keys, steps, strict=True)):
-                history = [*prompt, *emitted[:at]]
-                feed = Feed(0, len(history) - 1, history[-1:], wants_logits=True)
-                assert self._context.decode([feed]) == DECODED
-                self._known[key] = self._difference(token, history, sampling)
-        return [self._known[key] for key in keys]
-
-    def _evaluate(self, tokens: list[int]) -> None:
-        self._context.remove(0, 0)
-        for at in range(0, len(tokens), 128):
-            feed = Feed(0, at, tokens[at : at + 128], wants_logits=False)
-            assert self._context.decode([feed]) == DECODED
-
-    def _difference(self, token: int | None, history: list[int], sampling: Sampling) -> float:
-        logits = self._context.logits(0).copy()
-        ends = sorted(self._model.end_tokens)
-        if token is None:
-            token = max(ends, key=lambda end: logits[end])
-        if sampling in SAMPLINGS[:2]:  # greedy: how far below the best
-            if sampling.ignore_eos:
-                logits[ends] = -np.inf
-            return float(logits.max() - logits[token])
-        sampler = Sampler(sampling, self._model.end_tokens, self._model.piece)
-        return _least_change(sampler, logits, history, token)
-
-
-def _least_change(sampler: Sampler, logits: Logits, history: list[int], token: int) -> float:
-    """The least of some changes of two logits that makes a sampler draw this token; infinite where none does."""
-    drawn = sampler.draw(logits, history)
-    if drawn == token:
-        return 0.0
-    for eps in (EPS / 4, EPS / 2, EPS):
-        for up, down in ((1, -1), (1, 0), (0, -1), (-1, 1), (-1, 0), (0, 1)):
-            changed = logits.copy()
-            changed[token] += up * eps
-            changed[drawn] += down * eps
-            if sampler.draw(changed, history) == token:
-                return eps
-    return math.inf
 
 
 @dataclass(frozen=True)
@@ -200,7 +109,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Judged:
-    """A job that has ended, and whether cells had moved by then."""
+    """A job that has ended, and whether it ever ran on cells that had moved."""
 
     ask: Ask
     end: Stopped
@@ -220,7 +129,8 @@ class World(RuleBasedStateMachine):
         self.ended: dict[int, Judged] = {}
         self.asked = 0
         self.refusals = 0
-        self.shifted = False
+        self.shifted: set[int] = set()
+        """Jobs that were told they ran on moved cells; all others are held to be exact."""
         context.mishap = None
 
     @initialize(
@@ -350,10 +260,11 @@ class World(RuleBasedStateMachine):
     def _hear(self, told: Sequence[Told]) -> None:
         self.bench.frames += told
         stopped = [frame for frame in told if isinstance(frame, Stopped)]
-        runs = self.bench.batcher._runs.values()
-        if any(run.seat.shifted for run in runs) or any(f.timings.shifted_tokens for f in stopped):
-            self.tally.operations["machine with moved cells"] += not self.shifted
-            self.shifted = True
+        runs = self.bench.batcher._runs
+        shifted = {number for number, run in runs.items() if run.seat.shifted}
+        shifted |= {frame.request_id for frame in stopped if frame.timings.shifted_tokens}
+        self.tally.operations["job on moved cells"] += len(shifted - self.shifted)
+        self.shifted |= shifted
         for frame in stopped:
             ask = self.inside.pop(frame.request_id)  # a second end is a KeyError
             if frame.halt == Halt.PARKED:
@@ -361,7 +272,7 @@ class World(RuleBasedStateMachine):
                 self.parked[frame.request_id] = (ask, handle)
             else:
                 self.tally.operations[f"ended {frame.halt}"] += 1
-                self.ended[frame.request_id] = Judged(ask, frame, self.shifted)
+                self.ended[frame.request_id] = Judged(ask, frame, frame.request_id in self.shifted)
 
     # --- what always holds ------------------------------------------------------------------------------
 
@@ -414,10 +325,10 @@ class World(RuleBasedStateMachine):
             assert full or self.refusals, end.detail
 
     def _check_tokens(self, judged: Judged) -> None:
-        """ENGINE.md 19, 20: whatever happened to it, each token is what an undisturbed run draws there."""
+        """ENGINE.md 14, 19, 20: whatever happened to it and around it, each token is what an undisturbed run draws there."""
         job = judged.ask.job
         emitted = self.bench.tokens(job.request_id)
-        greedy = job.sampling in SAMPLINGS[:2]
+        greedy = job.sampling in GREEDY
         if judged.shifted and not greedy:
             return
         ended = judged.end.stop is not None and judged.end.stop.kind == "eos"

@@ -1,79 +1,29 @@
 """What every engine keeps: llama.cpp with the embedded model and a twin of each kind of memory, and the fake."""
 
-import asyncio
 import json
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from engines import devices
 from engines.engine import (
     Chat,
     Constraint,
-    Engine,
     Fim,
     Job,
     Loaded,
     Message,
     Plain,
     Prepared,
-    Receive,
-    Sampling,
     Stepped,
     Stopped,
     Unloaded,
 )
-from engines.fake import FakeEngine, Knobs
-from engines.process import ProcessEngine
-from engines.shelf import Shelf
-from engines.spec import ModelSpec
 from policies.messages import Halt
-from tests.engines.conftest import KINDS
-from tests.engines.hearing import Hearing, embedded_engine, running
+from tests.engines.contract import LONG, ON, engines, play, real_engines, trims
+from tests.engines.hearing import Hearing, embedded_engine
 
 PREFIX = "class Person:\n    def __init__(self, name, age):\n        self.name = name\n        self.age ="
 SUFFIX = "\n\n    def greet(self):\n        print(self.name)\n"
-LONG = "def total(items):\n    result = 0\n    for item in items:\n        result += item\n    return result\n"
-
 pytestmark = pytest.mark.slow
-REAL = ("embedded", *KINDS)
-engines = pytest.mark.parametrize("make", [*REAL, "fake"], indirect=True)
-real_engines = pytest.mark.parametrize("make", REAL, indirect=True)
-ON = Sampling(ignore_eos=True)
-"""A twin writes noise, and noise may end anywhere: where a test needs more tokens, it goes on."""
-SCRIPT = "".join(f" word{n}" for n in range(1000))
-
-
-@pytest.fixture
-def make(request: pytest.FixtureRequest, weights: dict[str, Path]) -> Callable[..., Engine]:
-    """Make the engine of this name; all it makes share one shelf."""
-    shelf = Shelf(64 * 2**20)
-
-    def build(receive: Receive, rungs_file: Path) -> Engine:
-        if request.param == "fake":
-            knobs = Knobs(context_tokens=1024, script=lambda _job: SCRIPT)
-            return FakeEngine(receive, knobs, shelf=shelf)
-        path = str(weights[request.param])
-        spec = ModelSpec(request.param, path, rungs_file=str(rungs_file))
-        return ProcessEngine(spec, receive, devices.build_name, shelf)
-
-    return build
-
-
-def trims(hearing: Hearing) -> bool:
-    """Whether it can use a part of what a sequence holds (ENGINE.md 17)."""
-    return next(f for f in hearing.frames if isinstance(f, Loaded)).can_trim
-
-
-def play(make: Callable[..., Engine], rungs_file, scene) -> None:
-    """Run a scene with a loaded engine."""
-
-    async def run() -> None:
-        async with running(make, rungs_file) as hearing:
-            await scene(hearing)
-
-    asyncio.run(run())
 
 
 @engines

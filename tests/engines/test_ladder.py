@@ -36,6 +36,15 @@ def test_a_rung_agrees_when_it_sees_the_same_tokens_close_calls_aside():
     assert not ladder.agrees(Saw((), ()), Saw((), ()))
 
 
+def test_a_rung_agrees_when_it_makes_the_same_vectors():
+    """ENGINE.md 23 for models that write nothing: two right kernels differ in rounding, not in direction."""
+    safest = Saw(vectors=((0.6, 0.8), (1.0, 0.0)))
+    assert ladder.agrees(Saw(vectors=((0.61, 0.79), (1.0, 0.01))), safest)
+    assert not ladder.agrees(Saw(vectors=((0.6, 0.8), (0.0, 1.0))), safest)
+    assert not ladder.agrees(Saw(vectors=((0.6, 0.8),)), safest)
+    assert not ladder.agrees(Saw((5,), (1.0,)), safest)
+
+
 def test_a_rung_is_remembered_and_forgotten(spec: ModelSpec):
     assert ladder.recall(spec, "build") is None
     ladder.remember(spec, "build", CPU)

@@ -3,7 +3,13 @@
 from pathlib import Path
 
 from engines.gguf import Header
-from engines.needs import PROCESS_BYTES, kv_bytes_per_token, need_bytes
+from engines.needs import (
+    OUTPUTS_BYTES,
+    PROCESS_BYTES,
+    context_tokens,
+    kv_bytes_per_token,
+    need_bytes,
+)
 from engines.spec import ModelSpec
 
 GIB = 2**30
@@ -43,3 +49,27 @@ def test_context_by_default() -> None:
     assert need_bytes(short, ModelSpec("a", "a.gguf")) < need_bytes(
         _header(), ModelSpec("a", "a.gguf")
     )
+
+
+def _pooled(vocabulary: int, **changes) -> Header:
+    fields = QWEN | {"qwen2.pooling_type": 1} | changes
+    return Header(Path("a.gguf"), GIB, GIB, fields, {"tokenizer.ggml.tokens": vocabulary})
+
+
+def test_texts_in_one_piece_are_short_enough_for_the_logits_of_every_token() -> None:
+    """llama.cpp makes room for them, needed or not; never is a text longer than the table of positions."""
+    spec = ModelSpec("a", "a.gguf")
+    assert context_tokens(_pooled(250_000), spec) == OUTPUTS_BYTES // 1_000_000
+    assert context_tokens(_pooled(1_000), spec) == 8192
+    wanting = ModelSpec("a", "a.gguf", context=100_000)
+    assert context_tokens(_pooled(250_000), wanting) == 32_768
+    assert context_tokens(_pooled(1_000, **{"qwen2.context_length": 512}), wanting) == 512
+    assert need_bytes(_pooled(250_000), wanting) - need_bytes(_pooled(1), wanting) > 30 * GIB
+
+
+def test_a_model_whose_last_token_counts_reads_texts_as_prompts() -> None:
+    """The same cells as a model that writes, and no room for logits."""
+    last = {"qwen2.pooling_type": 3}
+    spec = ModelSpec("a", "a.gguf", context=100_000)
+    assert context_tokens(_pooled(250_000, **last), spec) == 100_000
+    assert need_bytes(_pooled(250_000, **last), spec) == need_bytes(_header(), spec)

@@ -6,8 +6,10 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from gguf import GGUFWriter
 
 from engines import devices, ladder
 from engines.child import Child
@@ -25,7 +27,6 @@ from engines.engine import (
 from engines.spec import ModelSpec
 from tests.engines.hearing import EMBEDDED, Hearing, embedded_engine
 from tests.engines.lives import ENDS, is_over, play, play_load
-from tests.twins.make_twin import make_twin
 
 pytestmark = pytest.mark.slow
 
@@ -87,17 +88,30 @@ def test_a_file_that_is_no_model_fails_in_words(rungs_file, tmp_path: Path, name
     play_load(rungs_file, scene, path=str(path))
 
 
-@pytest.mark.parametrize("shape", ["tiny-encoder", "tiny-embedding"])
-def test_a_model_that_writes_nothing_is_refused_in_words(rungs_file, tmp_path: Path, shape: str):
-    """Embedding models want another kind of batch, and an encoder kills the process where it gets ours."""
-    path = tmp_path / "vectors.gguf"
-    make_twin(shape, "f16", path, context=512)
+@pytest.mark.parametrize(
+    ("pooling", "causal", "words"),
+    [(4, True, "rerankers"), (9, True, "rerankers"), (None, False, "names no pooling")],
+)
+def test_a_file_that_can_neither_write_nor_embed_is_refused_in_words(
+    rungs_file, tmp_path: Path, pooling: int | None, causal: bool, words: str
+):
+    """llama.cpp would load it, and kill the process in its first step."""
+    path = tmp_path / "neither.gguf"
+    writer = GGUFWriter(str(path), "qwen2")
+    writer.add_causal_attention(causal)
+    if pooling is not None:
+        writer.add_uint32("qwen2.pooling_type", pooling)
+    writer.add_tensor("none", np.zeros(32, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
     async def scene(hearing: Hearing) -> None:
         hearing.engine.load()
         failed = await hearing.until(is_over)
         assert isinstance(failed, LoadFailed)
-        assert "embedding model" in failed.detail
+        assert words in failed.detail
 
     play_load(rungs_file, scene, path=str(path))
 

@@ -49,6 +49,10 @@ def _write_f16(name: str, path: Path, *, seed: int, context: int) -> None:
     writer.add_file_type(TYPES["f16"])
     add_keys(writer, shape)
     _add_tokenizer(writer, shape.vocabulary)
+    if shape.pooling is not None:
+        writer.add_add_eos_token(
+            value=True
+        )  # as models have it whose vector is that of the last token
     for tensor, numbers in tensors(shape, context=context, seed=seed):
         writer.add_tensor(tensor, numbers)
     writer.write_header_to_file()

@@ -60,6 +60,7 @@ SHAPES = {
     "tiny-embedding-mean": _tiny("qwen2", pooling=Pooling.MEAN),
     # It sees the whole text at once and keeps no cache.
     "tiny-encoder": _tiny("bert", pooling=Pooling.CLS),
+    "tiny-encoder-mean": _tiny("bert", pooling=Pooling.MEAN),
     # Small, with the vocabulary of a published model.
     "tiny-15m": Shape(6, 256, 768, 4, 2),
     "qwen2.5-coder-0.5b": Shape(24, 896, 4864, 14, 2),

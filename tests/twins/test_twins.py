@@ -163,6 +163,7 @@ def test_a_window_forgets_what_it_has_left_behind(bare: Callable[[str], Bare], s
         ("tiny-embedding", Pooling.LAST, True),
         ("tiny-embedding-mean", Pooling.MEAN, True),
         ("tiny-encoder", Pooling.CLS, False),
+        ("tiny-encoder-mean", Pooling.MEAN, False),
     ],
 )
 def test_embedding_models_say_how_they_pool(
