@@ -15,6 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from daemon.errors import ConfigError
 from daemon.mistakes import explain
+from policies import chain as chains
+from policies.regimes import Policy
 from policies.request import Kind
 
 EMBEDDED_MODEL = Path(__file__).parents[1] / "engines" / "embedded" / "hearth-tiny-q8_0.gguf"
@@ -103,6 +105,37 @@ class Model(Section):
     pin: bool = False
 
 
+class Call(Section):
+    """One of a chain's `calls`."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=100)]
+    kind: Kind | None = None
+    """What it is where its endpoint does not say; decides its class and its model."""
+    weight: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    """Its part of the chain's time until that is learnt."""
+    times: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """How often a run makes it until that is learnt: 0.3 for a repair that is seldom needed."""
+
+
+class Chain(Section):
+    """One `[[chain]]`: a task of several calls that is promised end to end."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=100)]
+    within_s: Annotated[float, Field(gt=0, le=3600)]
+    until: Literal["whole", "first_token"] = "whole"
+    """What keeps the promise: the last call's end, or its first token."""
+    calls: Annotated[tuple[Call, ...], Field(max_length=32)]
+
+    @model_validator(mode="after")
+    def _has_calls(self) -> Self:
+        if not self.calls:
+            raise ValueError(
+                '`calls` is empty: name at least one, as in calls = [{ name = "fix" }]'
+            )
+        _each_once([call.name for call in self.calls], "calls")
+        return self
+
+
 class Memory(Section):
     """`[memory]`: what all models together may use; by default what the machine can spare."""
 
@@ -123,6 +156,17 @@ class Limits(Section):
     connections_max: Annotated[int, Field(ge=1)] = 1024
     editors_max: Annotated[int, Field(ge=1)] = 64
     journal_max: Annotated[int, Field(ge=1)] = 20_000
+
+
+class Scheduling(Section):
+    """`[scheduling]`: who of those that wait runs next, and how many run at once."""
+
+    policy: Policy = Policy.HEARTH
+    """All but the first are there to compare it with: `hearth bench --against`."""
+    cap: Annotated[int, Field(ge=1, le=64)] | None = None
+    """The most requests that one model runs at once, where that is fewer than its sequences."""
+    pause: bool = True
+    """Whether other models' lesser work rests while one serves a keystroke; not needed where each has a device of its own."""
 
 
 class Completion(Section):
@@ -166,6 +210,8 @@ class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     file_max: Size = 5 * 2**20
     files: Annotated[int, Field(ge=1, le=100)] = 3
+    journal: Path | None = None
+    """A file that keeps what was decided and why, in sizes, kinds and times: two of 64 MiB at most."""
 
 
 class Config(Section):
@@ -173,23 +219,42 @@ class Config(Section):
 
     server: Server = Server()
     model: tuple[Model, ...] = ()
+    chain: Annotated[tuple[Chain, ...], Field(max_length=64)] = ()
     memory: Memory = Memory()
     limits: Limits = Limits()
+    scheduling: Scheduling = Scheduling()
     completion: Completion = Completion()
     log: Log = Log()
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        names = [model.name for model in self.model]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f'two [[model]] are named "{name}": give each a name of its own')
+        _each_once([model.name for model in self.model], "[[model]]")
+        _each_once([chain.name for chain in self.chain], "[[chain]]")
         return self
 
     @property
     def models(self) -> tuple[Model, ...]:
         """The configured models; the embedded one where there is none."""
         return self.model or (embedded_model(),)
+
+    @property
+    def chains(self) -> tuple[chains.Chain, ...]:
+        """The configured chains, as policies know them."""
+        return tuple(
+            chains.Chain(
+                chain.name,
+                tuple(chains.Call(**call.model_dump()) for call in chain.calls),
+                chain.within_s,
+                first_token=chain.until == "first_token",
+            )
+            for chain in self.chain
+        )
+
+
+def _each_once(names: list[str], what: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f'two {what} are named "{name}": give each a name of its own')
 
 
 def embedded_model() -> Model:

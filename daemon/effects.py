@@ -21,7 +21,19 @@ from daemon.tickets import Desk
 from engines import engine as frames
 from engines.engine import Engine, Frame, Job, Receive, Usage
 from engines.shelf import Shelf
-from policies.messages import Action, End, Event, Halt, Load, Start, Stop, Unload
+from policies.messages import (
+    Action,
+    End,
+    Event,
+    Halt,
+    Load,
+    Park,
+    Pause,
+    Start,
+    Stop,
+    Unload,
+    Unpause,
+)
 
 USAGE_KEPT_S = 2.0
 
@@ -29,7 +41,7 @@ log = logging.getLogger(__name__)
 
 MakeEngine = Callable[[str, Receive], Engine]
 
-_TO_GO_ON = (Halt.STOPPED, Halt.EVICTED, Halt.PARKED)
+_TO_GO_ON = (Halt.STOPPED, Halt.PARKED)
 """Halts after which a request may start again: what its engine held back is not its last word."""
 
 
@@ -96,17 +108,14 @@ class Effects:
         match action:
             case Start():
                 self._start(action)
-            case Stop(request_id, model):
-                if engine := self.seats[model].engine:
-                    engine.stop(request_id)
+            case Stop() | Park() | Pause() | Unpause() | Unload():
+                if engine := self.seats[action.model].engine:
+                    _ask(engine, action)
             case End():
                 self._keep_parked(action.request_id, None)
                 self._answer(action)
             case Load(model):
                 self._load(model)
-            case Unload(model):
-                if engine := self.seats[model].engine:
-                    engine.unload()
             case _:
                 assert_never(action)
 
@@ -201,3 +210,18 @@ class Effects:
             self.jobs[request_id] = msgspec.structs.replace(job, parked=handle)
         if self._shelf is not None and pointless is not None:
             self._shelf.drop(pointless)
+
+
+def _ask(engine: Engine, action: Stop | Park | Pause | Unpause | Unload) -> None:
+    """Ask something of an engine that is there."""
+    match action:
+        case Stop(request_id):
+            engine.stop(request_id)
+        case Park(request_id):
+            engine.park(request_id)
+        case Pause(_, below, progress_s):
+            engine.pause(below, progress_s)
+        case Unpause():
+            engine.unpause()
+        case Unload():
+            engine.unload()

@@ -16,8 +16,9 @@ from daemon.journal import Journal
 from daemon.metrics import Latencies
 from daemon.snapshot import ModelSnapshot, Snapshot
 from daemon.tickets import Ask, Desk, Ticket
-from engines.engine import Chat, Fim, Job, Plain, Prompt
+from engines.engine import Chat, Embed, Fim, Job, Plain, Prompt
 from engines.shelf import Shelf
+from policies.chain import Chain
 from policies.limits import Limits
 from policies.messages import (
     Arrived,
@@ -33,6 +34,7 @@ from policies.messages import (
     Tick,
 )
 from policies.placement import place
+from policies.regimes import Regime
 from policies.request import CLASS_OF, PROMISE_OF, Request
 from policies.scheduler import Scheduler
 from policies.view import ModelView, Standing
@@ -64,15 +66,17 @@ class Orchestrator:
         make_engine: MakeEngine,
         *,
         limits: Limits | None = None,
+        regime: Regime | None = None,
+        chains: Sequence[Chain] = (),
         journal: Journal | None = None,
         shelf: Shelf | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.journal = journal or Journal()
+        self.journal = Journal() if journal is None else journal
         self._models = tuple(models)
         self._views = tuple(model.view for model in models)
         self._clock = clock
-        self._scheduler = Scheduler(self._views, limits or Limits())
+        self._scheduler = Scheduler(self._views, limits or Limits(), regime, chains)
         self._desk = Desk()
         self._requests: dict[int, Request] = {}
         self._events: asyncio.Queue[Event] = asyncio.Queue()
@@ -274,6 +278,7 @@ def _request(number: int, ask: Ask, model: str) -> Request:
         place=ask.place,
         promise=PROMISE_OF[klass] if ask.promise is None else ask.promise,
         expires_s=ask.expires_s,
+        link=ask.link,
     )
 
 
@@ -296,7 +301,7 @@ def _bytes_of(prompt: Prompt) -> int:
     match prompt:
         case Fim():
             texts = [prompt.prefix, prompt.suffix, *(chunk.text for chunk in prompt.chunks)]
-        case Plain():
+        case Plain() | Embed():
             texts = [prompt.text]
         case Chat():
             texts = [message.content for message in prompt.messages]

@@ -16,7 +16,8 @@ from daemon.config import Config, Model
 from daemon.doors import Doors
 from daemon.exclusion import exclusion
 from daemon.fim_window import Window
-from daemon.journal import Journal
+from daemon.journal import Journal, JournalFile
+from daemon.model_files import kinds_of
 from daemon.orchestrator import ModelEntry, Orchestrator
 from daemon.paths import Home
 from daemon.snapshot import ModelSnapshot
@@ -29,6 +30,7 @@ from engines.shelf import Shelf
 from engines.spec import ModelSpec
 from lsp.endpoint import Endpoint
 from policies.limits import Limits
+from policies.regimes import find_regime
 from policies.request import Kind
 from policies.view import ModelView, Phase
 
@@ -64,7 +66,7 @@ async def serve(
     orchestrator = _orchestrator(config, headers, home)
     running = asyncio.create_task(orchestrator.run(), name="orchestrator")
     doors = Doors(config, home, orchestrator, _endpoint(config, orchestrator))
-    first = _first_models(config)
+    first = _first_models(config, headers)
     for name in first:
         orchestrator.preload(name)
     try:
@@ -141,9 +143,22 @@ def _orchestrator(config: Config, headers: dict[str, Header], home: Home) -> Orc
         memory_bytes=config.memory.budget or _spare_memory(),
         queue_max=config.limits.queue_max,
         queue_class_max=config.limits.queue_class_max,
+        rest_s=1.0 if config.scheduling.pause else 0.0,
     )
-    journal = Journal(config.limits.journal_max)
-    return Orchestrator(entries, make_engine, limits=limits, journal=journal, shelf=shelf)
+    return Orchestrator(
+        entries,
+        make_engine,
+        limits=limits,
+        regime=find_regime(config.scheduling.policy, cap=config.scheduling.cap),
+        chains=config.chains,
+        journal=_journal(config),
+        shelf=shelf,
+    )
+
+
+def _journal(config: Config) -> Journal:
+    file = config.log.journal
+    return Journal(config.limits.journal_max, JournalFile(file) if file else None)
 
 
 def _spec(model: Model, home: Home) -> ModelSpec:
@@ -163,7 +178,8 @@ def _spec(model: Model, home: Home) -> ModelSpec:
 
 def _view(model: Model, header: Header, spec: ModelSpec, *, gpu: bool) -> ModelView:
     """What policies know of a model. Its languages are those configured, or else those its file names."""
-    kinds = {kind for given in model.kinds for kind in (given, *IMPLIED.get(given, ()))}
+    given = kinds_of(model, header)
+    kinds = {kind for each in given for kind in (each, *IMPLIED.get(each, ()))}
     return ModelView(
         name=model.name,
         kinds=frozenset(kinds),
@@ -183,10 +199,11 @@ def _spare_memory() -> int:
     return int(available * MEMORY_SHARE)
 
 
-def _first_models(config: Config) -> list[str]:
+def _first_models(config: Config, headers: dict[str, Header]) -> list[str]:
     """Pinned models, and the one that completes by default: a keystroke should find them warm."""
-    completing = [model.name for model in config.models if Kind.COMPLETE in model.kinds]
-    pinned = [model.name for model in config.models if model.pin]
+    models = config.models
+    completing = [m.name for m in models if Kind.COMPLETE in kinds_of(m, headers[m.name])]
+    pinned = [model.name for model in models if model.pin]
     return list(dict.fromkeys([*completing[:1], *pinned]))
 
 

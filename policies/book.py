@@ -1,17 +1,21 @@
 """The live requests: who waits, who runs, whose sequence is not yet free. It orders and counts; it decides nothing.
 
-A change that the world must hear of gives back the actions that say so, so that the two cannot part.
+A change that the world must hear of gives back the actions that say so, so that the two cannot part. What is asked
+at every event (how many wait, who is beside a newcomer, who expires next) is kept up to date, not looked for.
 """
 
 from __future__ import annotations
 
-from bisect import insort
+import math
+from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import takewhile
 
-from policies.baselines import class_order
-from policies.messages import Action, End, Outcome, Reason, Stop
+from policies.messages import Action, End, Outcome, Park, Reason, Stop
+from policies.regimes import Order
 from policies.request import Class, Request
 
 
@@ -29,6 +33,8 @@ class Entry:
 
     request: Request
     arrived_s: float
+    order: Order
+    """Its place in every queue."""
     stage: Stage = Stage.QUEUED
     ended: bool = False
     """Its caller was answered; its sequence is not free yet."""
@@ -36,11 +42,14 @@ class Entry:
     """A worker died while it was inside: it shares steps with nobody any more."""
     setbacks: int = 0
     """How often it lost its sequence through no wish of ours."""
-
-    @property
-    def order(self) -> tuple[Class, int]:
-        """Its place in every queue."""
-        return class_order(self.request)
+    queued_s: float = 0.0
+    """When it last began to wait."""
+    turn_until_s: float = -math.inf
+    """Till when it makes way for nobody: it had waited too long."""
+    prompt_tokens: int | None = None
+    """Tokens of its prompt that were not in the cache when it last started; None until its worker has said so."""
+    produced: int = 0
+    """Tokens of its answer so far."""
 
     @property
     def expires_at(self) -> float | None:
@@ -56,7 +65,12 @@ class Book:
         self._entries: dict[int, Entry] = {}
         self._queues: dict[str, list[Entry]] = {name: [] for name in models}
         self._crews: dict[str, dict[int, Entry]] = {name: {} for name in models}
-        self._expiring: dict[int, Entry] = {}
+        self._expiring: list[tuple[float, int]] = []
+        """When those who set a limit expire, and their numbers, in this order."""
+        self._placed: dict[tuple[str, str], dict[int, Entry]] = {}
+        """Unended requests at a place, by client and document."""
+        self._counts: Counter[tuple[Stage, Class]] = Counter()
+        """Unended requests."""
 
     def find(self, request_id: int) -> Entry | None:
         """The live request of that number."""
@@ -78,54 +92,58 @@ class Book:
         """All whose end has not come, by arrival."""
         return (entry for entry in self._entries.values() if not entry.ended)
 
+    def beside(self, request: Request) -> list[Request]:
+        """Return all that its client asked for the same document and whose end has not come, by arrival."""
+        return [entry.request for entry in self._placed.get(_sheet(request), {}).values()]
+
     def queued(self) -> Iterator[Entry]:
         """All who wait, by arrival."""
         return (entry for entry in self._entries.values() if entry.stage is Stage.QUEUED)
 
     def expired(self, now: float) -> list[Entry]:
-        """All whose clients' own limits have passed, by arrival."""
-        return [
-            entry
-            for entry in self._expiring.values()
-            if entry.expires_at is not None and entry.expires_at <= now
-        ]
+        """All whose clients' own limits have passed, the earliest limit first."""
+        passed = takewhile(lambda limit: limit[0] <= now, self._expiring)
+        return [self._entries[number] for _, number in passed]
 
     def next_expiry(self) -> float | None:
         """When the next of those limits passes."""
-        times = (entry.expires_at for entry in self._expiring.values())
-        return min((time for time in times if time is not None), default=None)
+        return self._expiring[0][0] if self._expiring else None
 
     def count(self, *stages: Stage) -> dict[Class, int]:
         """How many unended requests are in one of these stages, by class."""
-        counts = dict.fromkeys(Class, 0)
-        for entry in self.live():
-            if entry.stage in stages:
-                counts[entry.request.klass] += 1
-        return counts
+        return {klass: sum(self._counts[stage, klass] for stage in stages) for klass in Class}
 
     def add(self, entry: Entry) -> None:
         """A new request waits."""
-        self._entries[entry.request.id] = entry
-        if entry.request.expires_s is not None:
-            self._expiring[entry.request.id] = entry
-        self._enqueue(entry)
+        request = entry.request
+        self._entries[request.id] = entry
+        self._counts[entry.stage, request.klass] += 1
+        if entry.expires_at is not None:
+            insort(self._expiring, (entry.expires_at, request.id))
+        if request.place:
+            self._placed.setdefault(_sheet(request), {})[request.id] = entry
+        self._enqueue(entry, entry.arrived_s)
 
     def start(self, entry: Entry) -> None:
         """It leaves the queue and takes a sequence."""
         self._queues[entry.request.model].remove(entry)
         self._crews[entry.request.model][entry.request.id] = entry
-        entry.stage = Stage.RUNNING
+        self._turn(entry, Stage.RUNNING)
 
     def stop(self, entry: Entry) -> list[Action]:
         """It is asked to give its sequence back, and waits again when it has."""
-        entry.stage = Stage.STOPPING
+        self._turn(entry, Stage.STOPPING)
         return [Stop(entry.request.id, entry.request.model)]
+
+    def park(self, entry: Entry) -> list[Action]:
+        """It is asked to make way for a while, and waits again when it has."""
+        self._turn(entry, Stage.STOPPING)
+        return [Park(entry.request.id, entry.request.model)]
 
     def end(self, entry: Entry, outcome: Outcome, reason: Reason) -> list[Action]:
         """Its end has come: it is forgotten now, or as soon as its sequence is free."""
         actions = self.stop(entry) if entry.stage is Stage.RUNNING else []
-        entry.ended = True
-        self._expiring.pop(entry.request.id, None)
+        self._strike(entry)
         if entry.stage is Stage.QUEUED:
             self._queues[entry.request.model].remove(entry)
             del self._entries[entry.request.id]
@@ -135,14 +153,39 @@ class Book:
         """The end of them all has come."""
         return [act for entry in tuple(entries) for act in self.end(entry, outcome, reason)]
 
-    def release(self, entry: Entry) -> None:
+    def release(self, entry: Entry, now: float) -> None:
         """Its sequence is free: it waits again, or is forgotten if its end has come."""
         del self._crews[entry.request.model][entry.request.id]
         if entry.ended:
             del self._entries[entry.request.id]
         else:
-            self._enqueue(entry)
+            self._turn(entry, Stage.QUEUED)
+            self._enqueue(entry, now)
 
-    def _enqueue(self, entry: Entry) -> None:
-        entry.stage = Stage.QUEUED
+    def _enqueue(self, entry: Entry, now: float) -> None:
+        entry.queued_s = now
         insort(self._queues[entry.request.model], entry, key=lambda entry: entry.order)
+
+    def _turn(self, entry: Entry, stage: Stage) -> None:
+        """One whose end has not come enters another stage."""
+        klass = entry.request.klass
+        self._counts[entry.stage, klass] -= 1
+        self._counts[stage, klass] += 1
+        entry.stage = stage
+
+    def _strike(self, entry: Entry) -> None:
+        """It counts no longer, expires no more, and is beside nobody."""
+        request, entry.ended = entry.request, True
+        self._counts[entry.stage, request.klass] -= 1
+        if entry.expires_at is not None:
+            del self._expiring[bisect_left(self._expiring, (entry.expires_at, request.id))]
+        if request.place:
+            sheet = _sheet(request)
+            del self._placed[sheet][request.id]
+            if not self._placed[sheet]:
+                del self._placed[sheet]
+
+
+def _sheet(request: Request) -> tuple[str, str]:
+    """Who asked, and for which document."""
+    return request.client, request.place.document if request.place else ""

@@ -1,4 +1,10 @@
-"""Who may start now, and who must make way. Questions only: they change nothing."""
+"""Who may join those who run, who makes way for whom, and who rests for whom. Questions only: they change nothing.
+
+After CATO's idea (arXiv 2503.19876): order by class and slack, and let nothing that was promised less delay a keystroke.
+
+A request that makes way is parked: what it has computed is kept, so that it costs milliseconds, and no sequence has
+to stay idle for a keystroke. The newcomer starts in the same breath; its engine lets it wait until the other has left.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +17,7 @@ from policies.request import Class, Kind
 from policies.roster import ModelState
 
 _AT_THE_CURSOR = frozenset({Kind.COMPLETE, Kind.POPUP})
+_PROMISED = (Class.FOREGROUND, Class.DEFERRED)
 
 
 def is_welcome(model: ModelState, entry: Entry, *, limits: Limits, now: float) -> bool:
@@ -29,19 +36,51 @@ def is_welcome(model: ModelState, entry: Entry, *, limits: Limits, now: float) -
     return entry.arrived_s <= wish.since_s or now < wish.since_s + limits.drain_for(wish.by)  # 3, 4
 
 
-def has_room(model: ModelState, crew: Sequence[Entry], entry: Entry) -> bool:
-    """Whether this request may start beside the crew (those who hold a sequence).
+def in_order(model: ModelState, crew: Sequence[Entry], entry: Entry) -> bool:
+    """Whether a request may start where nobody makes way for anybody: a sequence is free, and nobody wants to be alone."""
+    return _may_share(crew, entry) and len(crew) < sequences(model)
+
+
+def frees(
+    model: ModelState, crew: Sequence[Entry], entry: Entry, *, now: float
+) -> list[Entry] | None:
+    """Who of the crew (those who hold a sequence) makes way for this request; None where it has to wait.
 
     1. Nobody shares steps with one that is alone, nor does that one with anybody.
-    2. After an eviction the cache is known to be full: only interactive work may try before somebody has left.
-    3. There is a free sequence; of several, the last is kept for interactive work.
+    2. So many have been asked to leave and have not yet that no more are asked.
+    3. What was promised something, but is not at the cursor, leaves one sequence to those who are: a completion
+       then finds it free, or taken by work that was promised nothing.
+    4. A sequence is free.
+    5. One lesser request makes way: the least urgent, of those the latest.
     """
-    if crew and (entry.alone or any(other.alone for other in crew)):  # 1
+    if not _may_share(crew, entry):  # 1
+        return None
+    running = [other for other in crew if other.stage is Stage.RUNNING]
+    cap = sequences(model)
+    if len(crew) >= 2 * cap:  # 2
+        return None
+    if entry.request.klass in _PROMISED and promised(running) >= promised_max(model):  # 3
+        return None
+    if len(running) < cap:  # 4
+        return []
+    lesser = [other for other in running if _yields(other, entry, now)]
+    return [max(lesser, key=lambda other: other.order)] if lesser else None  # 5
+
+
+def _may_share(crew: Sequence[Entry], entry: Entry) -> bool:
+    return not crew or not (entry.alone or any(other.alone for other in crew))
+
+
+def _yields(running: Entry, newcomer: Entry, now: float) -> bool:
+    """Whether one makes way for another.
+
+    To what is at the cursor everything else does, to what was promised something all that was not, to background
+    work only guesses. Not while its turn lasts, which it got because it had waited too long.
+    """
+    klass, by = running.request.klass, newcomer.request.klass
+    if now < running.turn_until_s or klass <= by:
         return False
-    interactive = entry.request.klass is Class.INTERACTIVE
-    if model.full and not interactive:  # 2
-        return False
-    return len(crew) < (sequences(model) if interactive else lesser_sequences(model))  # 3
+    return by is Class.INTERACTIVE or klass >= Class.BACKGROUND
 
 
 def sequences(model: ModelState) -> int:
@@ -49,25 +88,36 @@ def sequences(model: ModelState) -> int:
     return static_cap(model.view, model.sequences)
 
 
-def lesser_sequences(model: ModelState) -> int:
-    """How many of them may be other than interactive, on a model that completes at the cursor."""
+def promised(crew: Sequence[Entry]) -> int:
+    """How many of them were promised something and are not at the cursor."""
+    return sum(entry.request.klass in _PROMISED for entry in crew)
+
+
+def promised_max(model: ModelState) -> int:
+    """How many such may run at once: one less than all, on a model that completes at the cursor."""
     cap = sequences(model)
     return cap - 1 if cap > 1 and model.view.kinds & _AT_THE_CURSOR else cap
 
 
-def yielding(waiting: int, crew: Sequence[Entry]) -> list[Entry]:
-    """Who of the crew must make way for so many interactive requests that wait for a sequence.
+def overdue(
+    queue: Sequence[Entry], crew: Sequence[Entry], *, limits: Limits, now: float
+) -> Entry | None:
+    """Return a background request that has waited for its turn too long, if no other has such a turn now.
 
-    As many, less those already on their way out; the least urgent first, and of those the latest.
+    This is the bound on its progress: it takes the next sequence that anybody leaves, before all but those at the
+    cursor, and makes way for nobody for `turn_s`.
     """
-    leaving = sum(entry.stage is Stage.STOPPING for entry in crew)
-    lesser = [
-        entry
-        for entry in crew
-        if entry.stage is Stage.RUNNING and entry.request.klass > Class.INTERACTIVE
-    ]
-    lesser.sort(key=lambda entry: entry.order, reverse=True)
-    return lesser[: max(0, waiting - leaving)]
+    if any(now < entry.turn_until_s for entry in crew):
+        return None
+    late_s = now - limits.patience_s
+    return next(
+        (
+            entry
+            for entry in queue
+            if entry.request.klass is Class.BACKGROUND and entry.queued_s <= late_s
+        ),
+        None,
+    )
 
 
 def in_the_way(model: ModelState, crew: Sequence[Entry]) -> list[Entry]:
@@ -80,3 +130,13 @@ def in_the_way(model: ModelState, crew: Sequence[Entry]) -> list[Entry]:
         for entry in crew
         if entry.stage is Stage.RUNNING and entry.request.klass >= Class.BACKGROUND
     ]
+
+
+def wants_rest(crew: Sequence[Entry]) -> bool:
+    """Whether these requests ask other models' workers to rest: one at the cursor runs."""
+    return any(entry.request.klass is Class.INTERACTIVE and not entry.ended for entry in crew)
+
+
+def may_rest(crew: Sequence[Entry]) -> bool:
+    """Whether any of these can rest while another model serves a keystroke."""
+    return any(entry.request.klass > Class.FOREGROUND for entry in crew)

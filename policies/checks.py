@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from policies.admission import lesser_sequences, sequences
 from policies.book import Book, Stage
-from policies.request import Class
+from policies.cato import promised, promised_max, sequences
 from policies.roster import ModelState, Roster
 from policies.view import Phase
 
 
-def check(book: Book, roster: Roster, *, next_wakeup: float | None) -> None:
+def check(book: Book, roster: Roster, *, preempts: bool, next_wakeup: float | None) -> None:
     """Assert what must hold between any two events."""
     for model in roster:
-        _check_crew(book, model)
+        _check_crew(book, model, preempts=preempts)
         _check_queue(book, model)
     _check_progress(book, roster, next_wakeup)
 
 
-def _check_crew(book: Book, model: ModelState) -> None:
+def _check_crew(book: Book, model: ModelState, *, preempts: bool) -> None:
     crew = book.crew(model.name)
-    lesser = [entry for entry in crew if entry.request.klass is not Class.INTERACTIVE]
+    running = [entry for entry in crew if entry.stage is Stage.RUNNING]
     assert not crew or model.phase is Phase.READY, f"{model.name}: a crew on a {model.phase} model"
-    assert len(crew) <= max(0, sequences(model)), f"{model.name}: more running than sequences"
-    assert len(lesser) <= max(0, lesser_sequences(model)), f"{model.name}: the reserve is taken"
+    assert len(running) <= sequences(model), f"{model.name}: more running than sequences"
+    assert len(crew) <= 2 * sequences(model), f"{model.name}: too many on their way out"
+    if preempts:
+        assert promised(running) <= promised_max(model), f"{model.name}: the reserve is taken"
     assert len(crew) <= 1 or not any(entry.alone for entry in crew), f"{model.name}: not alone"
     assert all(entry.stage is not Stage.QUEUED for entry in crew)
     assert all(entry.stage is Stage.STOPPING for entry in crew if entry.ended)

@@ -20,18 +20,29 @@ class Limits:
     neighbour_lines: int = 3
     """A newer completion supersedes an older one at most this many lines away."""
     setbacks_max: int = 8
-    """How often a request may lose its sequence to a death or a full cache before it fails."""
+    """How often a request may lose its sequence through no wish of ours before it fails."""
     deaths_max: int = 3
     """How often a worker may die within `deaths_window_s`, with no step between, before it is left alone."""
     deaths_window_s: float = 60.0
     back_off_s: float = 30.0
     """How long a model that keeps dying is left alone; requests for it fail at once meanwhile."""
+    chains_idle_max: int = 256
+    """Runs of chains that are remembered between two of their calls; beyond it the longest idle is forgotten."""
+    chain_idle_s: float = 60.0
+    """How long each of them is."""
     drain_s: float = 5.0
     """How long a model keeps taking new work as urgent as that which waits for its memory."""
     drain_lesser_s: float = 60.0
     """The same, when what waits is background or speculative."""
     settle_s: float = 10.0
     """How long a model must have been idle before background or speculative work may displace it."""
+
+    patience_s: float = 60.0
+    """How long background work waits for a sequence before it has a turn that only keystrokes go before."""
+    turn_s: float = 5.0
+    """How long that turn lasts: it makes way for nobody."""
+    rest_s: float = 1.0
+    """While another model serves a keystroke, lesser work makes at least one step in this time."""
 
     def drain_for(self, waiting: Class) -> float:
         """How long new work may hold a model whose memory a request of this class waits for."""

@@ -4,7 +4,7 @@ Frozen values that hold sizes, kinds and times; never text, futures, callbacks o
 
     outer events (people, the machine)     Arrived Cancelled Foreseen MemoryChanged Tick
     inner events (what actions led to)     Prepared Stepped Stopped Loaded LoadFailed Unloaded EngineDied
-    actions                                Start Stop End Load Unload
+    actions                                Start Stop Park End Load Unload Pause Unpause
 
 `End` is the one way in which a request ends, and there is exactly one for each (DESIGN.md, invariant 2).
 A running request that is withdrawn gets `Stop` and `End` together: its caller is answered at once, while its
@@ -118,7 +118,6 @@ class Halt(StrEnum):
     STOPPED = "stopped"  # it was asked to
     INVALID = "invalid"  # prompt too long, bad parameter: the request's fault
     FAILED = "failed"  # the engine's fault
-    EVICTED = "evicted"  # the cache was full: its cells were taken, it may start again
     PARKED = "parked"  # it was asked to make way, and what it had computed is kept
 
 
@@ -195,6 +194,14 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Park:
+    """Take the request back from its engine for a while, and keep what it has computed."""
+
+    request_id: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """Answer the caller; the request is over."""
 
@@ -217,4 +224,20 @@ class Unload:
     model: str
 
 
-Action: TypeAlias = Start | Stop | End | Load | Unload
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let a model's work less urgent than `below` rest, but for a step of it once in `progress_s` seconds."""
+
+    model: str
+    below: float
+    progress_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unpause:
+    """Let all of a model's work go on."""
+
+    model: str
+
+
+Action: TypeAlias = Start | Stop | Park | End | Load | Unload | Pause | Unpause

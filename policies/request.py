@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from policies.link import Link
+
 
 class Kind(StrEnum):
     """What a caller wants. The class, and with it the promise, follows from the kind unless told otherwise."""
@@ -21,6 +23,7 @@ class Kind(StrEnum):
     TRANSLATE = "translate"
     SUMMARISE = "summarise"
     INDEX = "index"
+    EMBED = "embed"  # the vector of a text
     WARM = "warm"  # evaluate into the cache, answer nothing
     AHEAD = "ahead"  # a completion for the state that accepting the last one would make
 
@@ -50,6 +53,7 @@ CLASS_OF: dict[Kind, Class] = {
     Kind.TRANSLATE: Class.DEFERRED,
     Kind.SUMMARISE: Class.DEFERRED,
     Kind.INDEX: Class.BACKGROUND,
+    Kind.EMBED: Class.BACKGROUND,
     Kind.WARM: Class.SPECULATIVE,
     Kind.AHEAD: Class.SPECULATIVE,
 }
@@ -101,3 +105,5 @@ class Request:
     promise: Promise = Promise()
     expires_s: float | None = None
     """A limit the client itself sent: seconds after arrival at which the answer is worth nothing to it."""
+    link: Link | None = None
+    """Its place in a chain, whose promise then stands before its own."""

@@ -105,7 +105,9 @@ class _Asking:
 
     def _holder(self, model: ModelState, by: Class) -> Holder:
         busy = self._book.is_busy(model.name) or not self._has_settled(model, by)
-        return Holder(model.name, model.view.need_bytes, model.used_s, busy)
+        # Once asked it stays asked: what stops for a wish would else be used last, and the wish would jump to the next.
+        used_s = min(model.used_s, model.wish.since_s) if model.wish else model.used_s
+        return Holder(model.name, model.view.need_bytes, used_s, busy)
 
     def _has_settled(self, model: ModelState, by: Class) -> bool:
         """Whether an idle model has been idle, or wanted, for long enough."""

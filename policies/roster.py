@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from policies.messages import Stepped
 from policies.request import Class
-from policies.speed import Speed
+from policies.speed import Estimator, Speed, load_of
+from policies.step_model import StepModel
 from policies.view import ModelView, Phase
 
 _HOLDING = (Phase.LOADING, Phase.READY, Phase.DRAINING)
@@ -30,14 +32,15 @@ class ModelState:
     sequences: int = 0
     used_s: float = -math.inf
     """When a request last started or stopped on it."""
-    full: bool = False
-    """Its cache ran over, and nobody has left since."""
     wish: Wish | None = None
+    resting: bool = False
+    """Its lesser work was asked to rest for another model's keystroke."""
     deaths: int = 0
     fruitless_s: list[float] = field(default_factory=list)
     """When it died since it last made a step."""
     barred_until_s: float = -math.inf
     speed: Speed = field(default_factory=Speed)
+    costs: Estimator = field(default_factory=StepModel)
 
     @property
     def name(self) -> str:
@@ -55,10 +58,16 @@ class ModelState:
         self.sequences = sequences
         self.used_s = now
 
+    def stepped(self, step: Stepped) -> None:
+        """It made a step."""
+        self.fruitless_s.clear()
+        self.speed = self.speed.after(step)
+        self.costs.observe(load_of(step), step.duration_s)
+
     def gone(self) -> None:
         """It holds no memory any more."""
         self.phase = Phase.ABSENT
-        self.full = False
+        self.resting = False
 
     def died(self, now: float, *, window_s: float) -> int:
         """It went unasked; the answer is how many times it lately has, with no step between."""

@@ -7,9 +7,10 @@ Rules
 2. Events are facts, actions are wishes. A sequence is free at `Stopped`, not at `Stop`; memory is free at
    `Unloaded`, not at `Unload`.
 3. Every request gets exactly one `End`. None follows for a request that has had one, whatever its engine still says.
-4. Order is class, then arrival. A request that lost its sequence keeps its turn.
-5. One sequence of a model that completes at the cursor is kept for interactive work, and where even that is taken
-   the least urgent running request makes way: a keystroke never waits behind lesser work.
+4. Order is class, then whose promise is due first. A request that lost its sequence keeps its place.
+5. A keystroke never waits behind lesser work: where no sequence is free the least urgent running request makes way,
+   and other models' lesser work rests while one runs. Background work makes way for all that was promised something,
+   and has a turn of its own when it has waited too long.
 6. Whoever waits is waited for: each wait ends by an event that is on its way, or at `next_wakeup`.
 
 Theory of operation
@@ -17,15 +18,15 @@ Theory of operation
 A request is queued, running, or stopping. It lives in the `Book`, which keeps one ordered queue and one crew (those
 who hold a sequence) a model. A model is absent, loading, ready, draining or failed; the `Roster` keeps its phase and
 adds up memory. Each event first changes one of these (`_arrived`, `_stopped`, `_died`, ...); then, whatever it was,
-three things are put right, in this order: limits that have passed (`_expire`), free sequences (`_fill`), and memory
+three things are put right, in this order: limits that have passed (`_expire`), free sequences (`Dispatch.fill`), and memory
 (`_place_models`), because who starts decides which model is busy, and who is busy decides which model may leave.
 A busy model whose memory is wanted gets a wish put on it, which bounds the work it still takes; when the wish is
 lifted, what it held back starts in the same event.
 
                   Start                  Stopped(done, invalid, failed)
       queued  ------------->  running  ---------------------------------->  End
-        ^ ^                    |   | Stop                 (done: may cross the Stop)
-        | +--- evicted, died --+   v
+        ^ ^                    |   | Park, Stop           (done: may cross them)
+        | +-------- died ------+   v
         +------ Stopped -------- stopping      withdrawn while running: Stop and End at once,
                                                the sequence is free only at Stopped
 
@@ -37,12 +38,14 @@ a while, and what waits for it fails.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import assert_never
 
 from policies import checks
-from policies.admission import has_room, in_the_way, is_welcome, yielding
-from policies.baselines import gap_s, slack_s, urgency
 from policies.book import Book, Entry, Stage
+from policies.cato import in_the_way
+from policies.chain import Chain
+from policies.dispatch import Dispatch
 from policies.intake import make_room, objection
 from policies.limits import Limits
 from policies.messages import (
@@ -69,27 +72,40 @@ from policies.messages import (
     Unload,
     Unloaded,
 )
-from policies.request import Class, Request
+from policies.regimes import Policy, Regime, find_regime
+from policies.request import Request
 from policies.residency import demands, plan_room
 from policies.roster import ModelState, Roster, Wish
+from policies.runs import Runs
 from policies.supersede import superseded
 from policies.view import ModelView, Phase, Picture, Standing
 
 
 class Scheduler:
-    """Events in, actions out. `models` are all that are configured, in order of preference."""
+    """Events in, actions out. `models` are all that are configured, in order of preference, `chains` all that are."""
 
-    def __init__(self, models: Sequence[ModelView], limits: Limits) -> None:
+    def __init__(
+        self,
+        models: Sequence[ModelView],
+        limits: Limits,
+        regime: Regime | None = None,
+        chains: Sequence[Chain] = (),
+    ) -> None:
+        regime = regime or find_regime(Policy.HEARTH)
         self._limits = limits
+        self._preempts = regime.preempts
+        self._order = regime.order
         self._book = Book([model.name for model in models])
         self._roster = Roster(models, limits.memory_bytes)
+        self._dispatch = Dispatch(self._book, self._roster, limits, regime)
+        self._runs = Runs(chains, idle_max=limits.chains_idle_max, idle_s_max=limits.chain_idle_s)
         self._settles_at: float | None = None
 
     def handle(self, event: Event, *, now: float) -> list[Action]:
         """Take one event into account; return the actions it calls for, in order."""
         match event:
             case Stepped() | Prepared():  # nothing can start or leave because of a step
-                self._measured(event)
+                self._measured(event, now)
                 return []
             case Arrived() | Cancelled() | Foreseen() | MemoryChanged() | Tick():
                 actions = self._outer(event, now)
@@ -98,18 +114,25 @@ class Scheduler:
             case _:
                 assert_never(event)
         actions += self._expire(now)
-        actions += self._fill(now)
+        actions += self._dispatch.fill(now)
         actions += self._place_models(now)
+        actions += self._dispatch.let_rest()
+        self._learn(actions, now)
         return actions
 
     def next_wakeup(self) -> float | None:
         """When it wants a `Tick`, in the time of `now`; None while only events can change anything."""
-        times = (self._book.next_expiry(), self._settles_at)
+        times = (self._book.next_expiry(), self._settles_at, self._dispatch.next_wakeup())
         return min((time for time in times if time is not None), default=None)
 
     def check(self) -> None:
         """Assert the invariants; for tests and simulation, after every event."""
-        checks.check(self._book, self._roster, next_wakeup=self.next_wakeup())
+        checks.check(
+            self._book,
+            self._roster,
+            preempts=self._preempts,
+            next_wakeup=self.next_wakeup(),
+        )
 
     def picture(self) -> Picture:
         """How things stand, for status pages."""
@@ -170,14 +193,16 @@ class Scheduler:
         """
         if end := objection(self._roster.find(request.model), now):  # 1
             return [End(request.id, *end)]
-        live = [entry.request for entry in self._book.live()] if request.place else []
-        older = superseded(request, live, neighbour_lines=self._limits.neighbour_lines)
+        beside = self._book.beside(request)
+        older = superseded(request, beside, neighbour_lines=self._limits.neighbour_lines)
         actions = self._withdraw(older, Outcome.SUPERSEDED, Reason.NEWER)  # 2
         dropped = make_room(request.klass, self._book, self._limits)
         if dropped is None:  # 3
             return [*actions, End(request.id, Outcome.REFUSED, Reason.QUEUE_FULL)]
         actions += self._book.end_all(dropped, Outcome.REFUSED, Reason.QUEUE_FULL)
-        self._book.add(Entry(request, now))  # 4
+        promise = self._runs.arrived(request.id, request.link, request.promise, now=now)
+        request = replace(request, promise=promise)
+        self._book.add(Entry(request, now, self._order(request, now)))  # 4
         return actions
 
     def _stopped(self, event: Stopped, now: float) -> list[Action]:
@@ -187,7 +212,7 @@ class Scheduler:
         2. It was already answered.
         3. The engine is through with it, even where that crossed a `Stop`.
         4. It made way as it was asked to: it waits again.
-        5. Its cells were taken, or the engine gave it back unasked: it waits again, so many times.
+        5. The engine gave it back unasked: it waits again, so many times.
         """
         entry = self._book.find(event.request_id)
         if entry is None or entry.stage is Stage.QUEUED:  # 1
@@ -195,11 +220,11 @@ class Scheduler:
         model = self._roster[entry.request.model]
         asked = entry.stage is Stage.STOPPING
         model.used_s = now
-        self._book.release(entry)
-        model.full = event.halt is Halt.EVICTED and self._book.is_busy(model.name)
+        self._book.release(entry, now)
         if entry.ended:  # 2
             return []
         if event.halt in _END_OF:  # 3
+            self._dispatch.answered(entry)
             outcome, reason = _END_OF[event.halt]
             return self._book.end(entry, outcome, Reason.TOO_LONG if event.too_long else reason)
         if asked and event.halt in (Halt.STOPPED, Halt.PARKED):  # 4
@@ -219,6 +244,25 @@ class Scheduler:
 
     def _expire(self, now: float) -> list[Action]:
         return self._book.end_all(self._book.expired(now), Outcome.CANCELLED, Reason.EXPIRED)
+
+    # --- what is learnt ---------------------------------------------------------------------------------
+
+    def _measured(self, event: Stepped | Prepared, now: float) -> None:
+        self._dispatch.measured(event)
+        if isinstance(event, Stepped):
+            for request_id, _ in event.emitted:
+                self._runs.spoke(request_id, now=now)
+
+    def _learn(self, actions: Iterable[Action], now: float) -> None:
+        """What was decided, of which runs of chains learn."""
+        for action in actions:
+            match action:
+                case Start(request_id):
+                    self._runs.started(request_id, now=now)
+                case End(request_id, outcome):
+                    self._runs.ended(request_id, outcome, now=now)
+                case _:
+                    pass
 
     # --- models -----------------------------------------------------------------------------------------
 
@@ -245,7 +289,7 @@ class Scheduler:
             return []
         actions: list[Action] = []
         for entry in self._book.crew(name):
-            self._book.release(entry)
+            self._book.release(entry, now)
             if entry.ended:
                 continue
             if entry.alone and entry.request.id in inside:  # 2
@@ -260,53 +304,7 @@ class Scheduler:
             actions += self._load(model)
         return actions
 
-    def _measured(self, step: Stepped | Prepared) -> None:
-        if isinstance(step, Stepped):
-            model = self._roster[step.model]
-            model.fruitless_s.clear()
-            model.speed = model.speed.after(step)
-
     # --- putting things right ---------------------------------------------------------------------------
-
-    def _fill(self, now: float) -> list[Action]:
-        """Start whoever may start, in order; where an interactive one may not, ask a lesser one to make way."""
-        actions: list[Action] = []
-        for model in self._roster:
-            if model.phase is Phase.READY and self._book.queue(model.name):
-                actions += self._fill_model(model, now)
-        return actions
-
-    def _fill_model(self, model: ModelState, now: float) -> list[Action]:
-        actions: list[Action] = []
-        welcome = [
-            entry
-            for entry in self._book.queue(model.name)
-            if is_welcome(model, entry, limits=self._limits, now=now)
-        ]
-        while welcome and has_room(model, self._book.crew(model.name), welcome[0]):
-            actions.append(self._start(model, welcome.pop(0), now))
-        waiting = sum(entry.request.klass is Class.INTERACTIVE for entry in welcome)
-        for entry in yielding(waiting, self._book.crew(model.name)):
-            actions += self._make_way(entry)
-        return actions
-
-    def _make_way(self, entry: Entry) -> list[Action]:
-        """Stop a running request without ending it; but a guess that would come too late is worth nothing."""
-        if entry.request.klass is Class.SPECULATIVE:
-            return self._book.end(entry, Outcome.CANCELLED, Reason.YIELDED)
-        return self._book.stop(entry)
-
-    def _start(self, model: ModelState, entry: Entry, now: float) -> Start:
-        self._book.start(entry)
-        model.used_s = now
-        return Start(
-            entry.request.id,
-            model.name,
-            urgency=urgency(entry.request.klass),
-            slack_s=slack_s(entry.request, now - entry.arrived_s),
-            gap_s=gap_s(entry.request),
-            alone=entry.alone,
-        )
 
     def _place_models(self, now: float) -> list[Action]:
         """Carry out the plan for memory; who was held back by a wish that is no more starts now."""
@@ -316,18 +314,20 @@ class Scheduler:
         for model in plan.roomless:
             queue = self._book.queue(model.name)
             actions += self._book.end_all(queue, Outcome.REFUSED, Reason.NO_ROOM)
+        eased = False
         for model in self._roster:
-            by = plan.wishes.get(model.name)
-            since_s = model.wish.since_s if model.wish else now
-            model.wish = None if by is None else Wish(by, since_s)
+            before, by = model.wish, plan.wishes.get(model.name)
+            model.wish = None if by is None else Wish(by, before.since_s if before else now)
+            eased = eased or (before is not None and before != model.wish)
             for entry in in_the_way(model, self._book.crew(model.name)):
-                actions += self._make_way(entry)
+                eased = True
+                actions += self._dispatch.make_way(entry)
         for model in plan.unload:
             model.phase = Phase.DRAINING
             actions.append(Unload(model.name))
         for model in plan.load:
             actions += self._load(model)
-        return actions + self._fill(now)
+        return actions + self._dispatch.fill(now) if eased else actions
 
     def _load(self, model: ModelState) -> list[Action]:
         assert self._roster.fits_now(model), f"{model.name} was to be loaded beside too much"

@@ -9,7 +9,8 @@ from daemon.effects import Effects
 from daemon.tickets import Desk, Ticket
 from engines import engine as frames
 from engines.engine import Frame, Job, Parked, Plain, Receive
-from engines.fake import FakeEngine, Knobs
+from engines.fake import FakeEngine
+from engines.fake_knobs import Knobs, steady
 from engines.shelf import Shelf
 from policies.messages import (
     End,
@@ -26,7 +27,7 @@ from policies.messages import (
     Unloaded,
 )
 
-SLOW = Knobs(tokens_per_s=200.0, script=lambda _job: " a b c d e f g h")
+SLOW = Knobs(step_s=steady(tokens_per_s=200.0), script=lambda _job: " a b c d e f g h")
 TIMEOUT_S = 20
 
 

@@ -15,7 +15,8 @@ from daemon.orchestrator import ModelEntry, Orchestrator
 from daemon.tickets import Ask
 from engines import engine as frames
 from engines.engine import Constraint, Emitted, Frame, Job, Likely, Plain, Receive, Score
-from engines.fake import FakeEngine, Knobs
+from engines.fake import FakeEngine
+from engines.fake_knobs import Knobs, steady
 from policies.limits import Limits
 from policies.messages import Arrived, Outcome, Reason, Start
 from policies.request import Class, Kind, Place
@@ -25,7 +26,7 @@ from tests.sim.replay import replay
 CODER = ModelView("coder", frozenset(Kind), frozenset(), need_bytes=100, sequences=2)
 TALKER = ModelView("talker", frozenset({Kind.CHAT}), frozenset(), need_bytes=100, sequences=2)
 ASK = Ask(Kind.GENERATE, Plain("a prompt of a few words"), tokens_max=50, client="me")
-FAST = Knobs(tokens_per_s=100_000)
+FAST = Knobs(step_s=steady(tokens_per_s=100_000))
 
 
 class Daemon:
@@ -148,7 +149,7 @@ def test_cancelling_answers_at_once() -> None:
     """Leaving the pieces early withdraws the request; the engine need not have stopped yet."""
 
     async def scenario() -> None:
-        async with running(replace(FAST, tokens_per_s=100)) as daemon:
+        async with running(replace(FAST, step_s=steady(tokens_per_s=100))) as daemon:
             ticket = daemon.orchestrator.submit(ASK)
             pieces = ticket.pieces()
             await anext(pieces)
@@ -191,7 +192,7 @@ def test_a_request_that_made_way_goes_on_where_it_was() -> None:
     """A keystroke takes the only sequence; the chat's text is whole all the same."""
 
     async def scenario() -> None:
-        async with running(Knobs(tokens_per_s=1_000, sequences=1)) as daemon:
+        async with running(Knobs(sequences=1)) as daemon:
             chat = daemon.orchestrator.submit(replace(ASK, kind=Kind.CHAT))
             pieces = chat.pieces()
             await anext(pieces)
@@ -220,7 +221,7 @@ def test_closing_ends_every_ticket_and_every_engine() -> None:
     """Waiting, running and late ones all hear of the shutdown."""
 
     async def scenario() -> None:
-        async with running(replace(FAST, tokens_per_s=10)) as daemon:
+        async with running(replace(FAST, step_s=steady(tokens_per_s=10))) as daemon:
             started = daemon.orchestrator.submit(ASK)
             pieces = started.pieces()
             await anext(pieces)
@@ -282,6 +283,13 @@ def test_a_clients_own_limit_ends_its_request() -> None:
             assert (result.outcome, result.reason) == (Outcome.CANCELLED, Reason.EXPIRED)
 
     asyncio.run(scenario())
+
+
+def test_the_journal_it_is_given_is_the_one_it_writes() -> None:
+    """Also an empty one, which counts as false."""
+    journal = Journal(entries_max=3)
+    orchestrator = Orchestrator([], lambda _, receive: FakeEngine(receive), journal=journal)
+    assert orchestrator.journal is journal
 
 
 def test_a_live_journal_replays() -> None:

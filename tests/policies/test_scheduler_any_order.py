@@ -110,7 +110,7 @@ class World:
 
     def _stop(self, luck: int) -> None:
         number = list(self.inside)[luck % len(self.inside)]
-        halts = [Halt.DONE, Halt.EVICTED, Halt.INVALID, Halt.FAILED]
+        halts = [Halt.DONE, Halt.STOPPED, Halt.INVALID, Halt.FAILED]
         if number in self.stopping:
             halts = [Halt.STOPPED, Halt.DONE, Halt.PARKED]
         self._free(number)

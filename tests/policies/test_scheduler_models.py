@@ -14,10 +14,10 @@ from policies.messages import (
     LoadFailed,
     MemoryChanged,
     Outcome,
+    Park,
     Reason,
     Start,
     Stepped,
-    Stop,
     Stopped,
     Tick,
     Unload,
@@ -102,8 +102,8 @@ def test_background_work_makes_way_for_a_model_that_is_waited_for() -> None:
     """A keystroke waits for a chat on the model that must leave, but not for an index."""
     machine = two()
     machine(ask(2, Kind.INDEX, name="a"), ask(3, Kind.CHAT, name="a"))
-    assert machine(ask(4, name="b")) == [Stop(2, "a")]
-    assert machine(Stopped(2, Halt.STOPPED)) == []
+    assert machine(ask(4, name="b")) == [Park(2, "a")]
+    assert machine(Stopped(2, Halt.PARKED)) == []
     assert machine(Stopped(3, Halt.DONE))[1:] == [Unload("a")]
 
 

@@ -14,7 +14,7 @@ from policies.messages import (
     Stopped,
     Tick,
 )
-from policies.request import Kind
+from policies.request import Kind, Promise
 from tests.policies.machine import HERE, Machine, ask, model, numbers
 
 
@@ -41,11 +41,21 @@ def test_what_was_promised_nothing_has_much_slack() -> None:
 
 
 def test_class_goes_before_arrival() -> None:
-    """One sequence is kept for keystrokes, so the chat that came first waits with the index."""
+    """And of what was promised something only two of three start: a sequence is left for keystrokes, here taken by one."""
     machine = Machine()
     machine(ask(1, Kind.INDEX), ask(2, Kind.TRANSLATE), ask(3, Kind.CHAT), ask(4))
-    assert numbers(machine.load(sequences=3)) == [("Start", 4), ("Start", 3)]
-    assert numbers(machine(Stopped(4, Halt.DONE))) == [("End", 4), ("Start", 2)]
+    assert numbers(machine.load(sequences=3)) == [("Start", 4), ("Start", 3), ("Start", 2)]
+    assert numbers(machine(Stopped(4, Halt.DONE))) == [("End", 4), ("Start", 1)]
+
+
+def test_within_a_class_the_promise_that_is_due_first_goes_first() -> None:
+    """Whoever came later may be promised more."""
+    machine = Machine()
+    machine(
+        ask(1, Kind.TRANSLATE, promise=Promise(whole_s=12)),
+        ask(2, Kind.SUMMARISE, promise=Promise(whole_s=3)),
+    )
+    assert numbers(machine.load(sequences=4)) == [("Start", 2), ("Start", 1)]
 
 
 def test_the_configured_cap_is_kept() -> None:
@@ -55,22 +65,49 @@ def test_the_configured_cap_is_kept() -> None:
     assert numbers(machine.load(sequences=8)) == [("Start", 1), ("Start", 2)]
 
 
-def test_the_last_sequence_is_kept_for_keystrokes() -> None:
-    """Lesser work may use all but one."""
+def test_what_was_promised_something_leaves_a_sequence_for_keystrokes() -> None:
+    """What was promised nothing may borrow it, and makes way: no sequence is idle."""
     machine = Machine()
-    machine(ask(1, Kind.INDEX), ask(2, Kind.CHAT))
-    assert numbers(machine.load(sequences=2)) == [("Start", 2)]
-    assert numbers(machine(ask(3))) == [("Start", 3)]
+    machine(ask(1, Kind.INDEX), ask(2, Kind.CHAT), ask(3, Kind.CHAT))
+    assert numbers(machine.load(sequences=2)) == [("Start", 2), ("Start", 1)]
+    assert numbers(machine(ask(4))) == [("Park", 1), ("Start", 4)]
+    assert numbers(machine(Stopped(2, Halt.DONE))) == [("End", 2), ("Start", 3)]
 
 
-def test_a_keystroke_makes_the_least_urgent_stop() -> None:
-    """Its sequence is free only at Stopped, and it waits again without an end."""
+def test_for_a_keystroke_the_least_urgent_is_parked() -> None:
+    """The newcomer starts at once and waits in its engine; who made way waits again without an end."""
     machine = Machine()
     machine(ask(1, Kind.CHAT))
     machine.load(sequences=1)
-    assert machine(ask(2)) == [Stop(1, "m")]
-    assert numbers(machine(Stopped(1, Halt.STOPPED))) == [("Start", 2)]
+    assert numbers(machine(ask(2))) == [("Park", 1), ("Start", 2)]
+    assert machine(Stopped(1, Halt.PARKED)) == []
     assert numbers(machine(Stopped(2, Halt.DONE))) == [("End", 2), ("Start", 1)]
+
+
+def test_background_work_makes_way_for_whatever_was_promised_something() -> None:
+    """A guess makes way for it in turn; what was promised something makes way for keystrokes alone."""
+    machine = Machine()
+    machine(ask(1, Kind.INDEX), ask(2, Kind.INDEX), ask(3, Kind.INDEX))
+    machine.load(sequences=3)
+    assert numbers(machine(ask(4, Kind.CHAT))) == [("Park", 3), ("Start", 4)]
+    assert numbers(machine(ask(5, Kind.TRANSLATE))) == [("Park", 2), ("Start", 5)]
+    assert machine(ask(6, Kind.CHAT)) == []
+    assert machine(ask(7, Kind.INDEX)) == []
+
+
+def test_background_work_that_waited_too_long_has_a_turn() -> None:
+    """It takes the next sequence that anybody leaves, and makes way for nobody until its turn is over."""
+    machine = Machine(patience_s=60.0, turn_s=5.0)
+    machine(ask(1, Kind.CHAT), ask(2, Kind.CHAT))
+    machine.load(sequences=3)
+    machine(ask(3, Kind.INDEX))
+    machine(ask(4, Kind.INDEX), ask(5), ask(6, Kind.CHAT))
+    machine.wait(61)
+    assert numbers(machine(Stopped(5, Halt.DONE))) == [("End", 5), ("Start", 4)]
+    assert numbers(machine(ask(7))) == [("Park", 2), ("Start", 7)]
+    machine(Stopped(2, Halt.PARKED), Stopped(7, Halt.DONE))
+    machine.wait(5)
+    assert numbers(machine(ask(8))) == [("Park", 4), ("Start", 8)]
 
 
 def test_to_be_parked_when_asked_to_make_way_is_no_setback() -> None:
@@ -79,20 +116,22 @@ def test_to_be_parked_when_asked_to_make_way_is_no_setback() -> None:
     machine(ask(1, Kind.CHAT))
     machine.load(sequences=1)
     for number in (2, 3, 4):
-        assert machine(ask(number)) == [Stop(1, "m")]
-        assert numbers(machine(Stopped(1, Halt.PARKED))) == [("Start", number)]
+        assert numbers(machine(ask(number))) == [("Park", 1), ("Start", number)]
+        assert machine(Stopped(1, Halt.PARKED)) == []
         assert numbers(machine(Stopped(number, Halt.DONE))) == [("End", number), ("Start", 1)]
 
 
-def test_one_is_stopped_for_each_keystroke_that_waits() -> None:
-    """Those on their way out are counted, so that nobody is stopped in vain."""
+def test_one_is_parked_for_each_keystroke() -> None:
+    """As long as there are lesser ones; more than twice the sequences are never in an engine's hands."""
     machine = Machine()
     machine(ask(1, Kind.CHAT), ask(2, Kind.INDEX))
-    machine.load(sequences=3)
-    assert numbers(machine(ask(3))) == [("Start", 3)]
-    assert machine(ask(4)) == [Stop(2, "m")]
+    machine.load(sequences=2)
+    assert numbers(machine(ask(3))) == [("Park", 2), ("Start", 3)]
     assert machine(Tick()) == []
-    assert machine(ask(5)) == [Stop(1, "m")]
+    assert numbers(machine(ask(4))) == [("Park", 1), ("Start", 4)]
+    assert machine(ask(5)) == []
+    machine(Cancelled(3), Cancelled(4))
+    assert numbers(machine(Stopped(2, Halt.PARKED))) == [("Start", 5)]
 
 
 def test_a_speculative_request_that_makes_way_has_ended() -> None:
@@ -101,17 +140,18 @@ def test_a_speculative_request_that_makes_way_has_ended() -> None:
     machine(ask(1, Kind.AHEAD))
     machine.load(sequences=1)
     yielded = End(1, Outcome.CANCELLED, Reason.YIELDED)
-    assert machine(ask(2)) == [Stop(1, "m"), yielded]
-    assert numbers(machine(Stopped(1, Halt.STOPPED))) == [("Start", 2)]
+    actions = machine(ask(2))
+    assert actions[:2] == [Stop(1, "m"), yielded]
+    assert numbers(actions[2:]) == [("Start", 2)]
 
 
-def test_done_may_cross_the_stop() -> None:
+def test_done_may_cross_the_park() -> None:
     """The fact wins over the wish."""
     machine = Machine()
     machine(ask(1, Kind.CHAT))
     machine.load(sequences=1)
     machine(ask(2))
-    assert numbers(machine(Stopped(1, Halt.DONE))) == [("End", 1), ("Start", 2)]
+    assert numbers(machine(Stopped(1, Halt.DONE))) == [("End", 1)]
 
 
 def test_withdrawn_while_queued() -> None:
@@ -133,26 +173,26 @@ def test_a_caller_that_has_enough_is_done() -> None:
 
 
 def test_withdrawn_while_running() -> None:
-    """Its caller is answered at once; its sequence is free only at Stopped."""
+    """Its caller is answered at once, and the next starts: its engine lets it wait until the sequence is free."""
     machine = Machine()
     machine(ask(1))
     machine.load(sequences=1)
     machine(ask(2))
-    assert machine(Cancelled(1, Reason.STALE)) == [
-        Stop(1, "m"),
-        End(1, Outcome.CANCELLED, Reason.STALE),
-    ]
-    assert numbers(machine(Stopped(1, Halt.DONE))) == [("Start", 2)]
+    actions = machine(Cancelled(1, Reason.STALE))
+    assert actions[:2] == [Stop(1, "m"), End(1, Outcome.CANCELLED, Reason.STALE)]
+    assert numbers(actions[2:]) == [("Start", 2)]
+    assert machine(Stopped(1, Halt.DONE)) == []
 
 
 def test_withdrawn_while_making_way() -> None:
-    """One Stop is enough, and it does not wait again."""
+    """It is not stopped as well, and does not wait again."""
     machine = Machine()
     machine(ask(1, Kind.CHAT))
     machine.load(sequences=1)
     machine(ask(2))
     assert machine(Cancelled(1)) == [End(1, Outcome.CANCELLED, Reason.CLIENT)]
-    assert numbers(machine(Stopped(1, Halt.STOPPED))) == [("Start", 2)]
+    assert machine(Stopped(1, Halt.PARKED)) == []
+    assert numbers(machine(Stopped(2, Halt.DONE))) == [("End", 2)]
 
 
 def test_a_newer_completion_supersedes_a_queued_one() -> None:
@@ -163,15 +203,13 @@ def test_a_newer_completion_supersedes_a_queued_one() -> None:
 
 
 def test_a_newer_completion_supersedes_a_running_one() -> None:
-    """And waits for its sequence."""
+    """And starts in the same breath."""
     machine = Machine()
     machine(ask(1, place=HERE))
     machine.load(sequences=1)
-    assert machine(ask(2, place=HERE)) == [
-        Stop(1, "m"),
-        End(1, Outcome.SUPERSEDED, Reason.NEWER),
-    ]
-    assert numbers(machine(Stopped(1, Halt.STOPPED))) == [("Start", 2)]
+    actions = machine(ask(2, place=HERE))
+    assert actions[:2] == [Stop(1, "m"), End(1, Outcome.SUPERSEDED, Reason.NEWER)]
+    assert numbers(actions[2:]) == [("Start", 2)]
 
 
 def test_a_clients_limit_ends_its_request() -> None:
@@ -204,39 +242,13 @@ def test_a_class_has_its_share_of_the_queue() -> None:
     assert machine(ask(4, Kind.AHEAD)) == [End(2, Outcome.REFUSED, Reason.QUEUE_FULL)]
 
 
-def test_an_evicted_request_waits_until_somebody_leaves() -> None:
-    """Started at once, it would find the same full cache."""
-    machine = Machine()
-    machine(ask(1, Kind.CHAT), ask(2, Kind.CHAT))
-    machine.load()
-    assert machine(Stopped(2, Halt.EVICTED)) == []
-    assert numbers(machine(Stopped(1, Halt.DONE))) == [("End", 1), ("Start", 2)]
-
-
-def test_a_keystroke_may_try_a_full_cache() -> None:
-    """The engine takes the cells of something less urgent for it."""
-    machine = Machine()
-    machine(ask(1, Kind.CHAT), ask(2, Kind.CHAT))
-    machine.load()
-    machine(Stopped(2, Halt.EVICTED))
-    assert numbers(machine(ask(3))) == [("Start", 3)]
-
-
-def test_the_first_may_always_try() -> None:
-    """A request that was evicted though it had the cache for itself does not wait for ever."""
-    machine = Machine()
-    machine(ask(1, Kind.CHAT))
-    machine.load()
-    assert numbers(machine(Stopped(1, Halt.EVICTED))) == [("Start", 1)]
-
-
 def test_a_request_that_loses_its_sequence_too_often_fails() -> None:
-    """Everything has a limit."""
+    """An engine may give it back unasked so many times, then no more: everything has a limit."""
     machine = Machine(setbacks_max=1)
     machine(ask(1))
     machine.load()
-    assert numbers(machine(Stopped(1, Halt.EVICTED))) == [("Start", 1)]
-    assert machine(Stopped(1, Halt.EVICTED)) == [End(1, Outcome.FAILED, Reason.ENGINE)]
+    assert numbers(machine(Stopped(1, Halt.STOPPED))) == [("Start", 1)]
+    assert machine(Stopped(1, Halt.STOPPED)) == [End(1, Outcome.FAILED, Reason.ENGINE)]
 
 
 def test_what_the_engine_could_not_do_is_said() -> None:
