@@ -115,6 +115,7 @@ def _settings(config: Config) -> HttpSettings:
         token=server.token or None,
         body_bytes_max=config.limits.body_max,
         tokens_max=config.limits.tokens_max,
+        chains=config.chains,
     )
 
 

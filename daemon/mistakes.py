@@ -28,6 +28,7 @@ _WORDS = {
     "enum": "must be one of {expected}",
     "literal_error": "must be one of {expected}",
     "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "may have letters, digits, and _ . - only",
     "string_too_long": "must have at most {max_length} characters",
 }
 
@@ -86,12 +87,22 @@ def _place(loc: tuple[int | str, ...]) -> str:
             return ""
         case (str(key),):
             return f"[{key}] "
-        case (str(section), int(index)):
-            return f"[[{section}]] {index + 1}: "
-        case (str(section), int(index), key, *_):
-            return f"[[{section}]] {index + 1}, {key}: "
+        case (str(section), int(index), *rest):
+            return f"[[{section}]] {index + 1}{_within(rest)}: "
         case (section, key, *_):
             return f"[{section}] {key}: "
+        case _:
+            return ""
+
+
+def _within(rest: list[int | str]) -> str:
+    """`["calls", 0, "weight"]` as `, calls 1, weight`."""
+    match rest:
+        case [str(key), int(index), *names]:
+            inner = (f", {name}" for name in names if isinstance(name, str))
+            return f", {key} {index + 1}{''.join(inner)}"
+        case [key, *_]:
+            return f", {key}"
         case _:
             return ""
 

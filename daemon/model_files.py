@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from daemon.config import Model
 from daemon.errors import ModelError
 from engines.gguf import GgufError, Header, read_header
+from policies.request import Kind
 
 
 def inspect(model: Model) -> Header:
@@ -30,6 +31,13 @@ def inspect(model: Model) -> Header:
         raise ModelError(
             f'model "{model.name}": {path}: cannot be read: {error.strerror}.'
         ) from error
+
+
+def kinds_of(model: Model, header: Header) -> tuple[Kind, ...]:
+    """What the model can serve of what is configured: its file decides whether it makes vectors or writes."""
+    if header.embeds:
+        return (Kind.EMBED,)
+    return tuple(kind for kind in model.kinds if kind is not Kind.EMBED)
 
 
 def inspect_all(models: Iterable[Model]) -> dict[str, Header]:

@@ -23,6 +23,7 @@ from engines.engine import (
     StopType,
     Timings,
 )
+from policies.link import Link
 from policies.messages import Outcome, Reason
 from policies.request import Class, Kind, Place, Promise
 
@@ -49,6 +50,8 @@ class Ask:
     logprobs: bool = False
     constraint: Constraint | None = None
     """What the answer must match."""
+    link: Link | None = None
+    """Its place in a chain."""
     tops: int | None = None
     """How many likeliest tokens are named beside each token; None for no scores at all."""
 
@@ -78,6 +81,8 @@ class Result:
     logprob: float
     scores: tuple[Score, ...]
     """One for each token, where the request asked for them."""
+    vector: bytes
+    """Where one was asked for: float32 numbers, little-endian."""
     stop: StopType | None
     timings: Timings
     first_token_s: float | None
@@ -182,6 +187,7 @@ class Ticket:
             tokens=tuple(self._tokens),
             logprob=self._logprob,
             scores=tuple(self._scores),
+            vector=stopped.vector if stopped else b"",
             stop=stopped.stop if stopped else None,
             timings=stopped.timings if stopped else Timings(),
             first_token_s=None if self._first is None else self._first - self._opened,

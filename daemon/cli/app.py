@@ -18,6 +18,8 @@ language server, and clients of llama.cpp's server at http://127.0.0.1:8012. By 
     hearth serve --detach          start it
     hearth complete app.py:12:5    see a completion
     hearth status                  see how it does
+    hearth explain                 see why a request took as long as it did
+    hearth bench                   measure it on this machine
     hearth doctor                  find out what is wrong
 
 It works at once with the small model that comes with it; name better ones in the configuration
@@ -25,7 +27,7 @@ It works at once with the small model that comes with it; name better ones in th
 7 too late.
 """
 
-COMMANDS = ("serve", "stop", "complete", "models", "doctor")
+COMMANDS = ("serve", "stop", "complete", "models", "explain", "bench", "doctor")
 
 
 def run(arguments: list[str]) -> int:

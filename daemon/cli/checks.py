@@ -127,7 +127,10 @@ def _models(config: Config) -> Iterator[Check]:
         except ModelError as error:
             yield _failed("model", error)
         else:
-            detail = f"{model.name}: {header.architecture} {header.quantisation}, {model.path}"
+            what = ", makes vectors of texts" if header.embeds else ""
+            detail = (
+                f"{model.name}: {header.architecture} {header.quantisation}{what}, {model.path}"
+            )
             yield Check("model", "ok", detail)
             yield from _settings(model, header, config.memory.budget)
 
@@ -144,8 +147,20 @@ def _settings(model: Model, header: Header, budget: int | None) -> Iterator[Chec
     if model.context is not None and 0 < trained < model.context:
         problem = f"{model.name}: `context` is {model.context}; it was trained for {trained}"
         yield Check("model", "warn", problem, f"set `context` to {trained} or less")
-    talks = "tokenizer.chat_template" in header.fields
-    if not talks and Kind.CHAT in model.kinds and "kinds" in model.model_fields_set:
+    if "kinds" in model.model_fields_set:
+        yield from _kinds(model, header)
+
+
+def _kinds(model: Model, header: Header) -> Iterator[Check]:
+    """Kinds that the file cannot serve."""
+    if header.embeds and set(model.kinds) != {Kind.EMBED}:
+        problem = f"{model.name} is an embedding model: it makes vectors of texts, and serves nothing else"
+        yield Check("model", "warn", problem, 'set `kinds = ["embed"]` in this [[model]]')
+        return
+    if not header.embeds and Kind.EMBED in model.kinds:
+        problem = f"{model.name} is no embedding model: it writes, and makes no vectors"
+        yield Check("model", "warn", problem, 'take "embed" from its `kinds`, or name another file')
+    if "tokenizer.chat_template" not in header.fields and Kind.CHAT in model.kinds:
         problem = f"{model.name} has no chat template: it cannot chat"
         yield Check("model", "warn", problem, 'take "chat" from its `kinds`, or name another file')
 

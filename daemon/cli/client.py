@@ -54,5 +54,13 @@ def ask_json(home: Home, method: str, path: str, body: object | None) -> Any:
     finally:
         connection.close()
     if answer.status >= 400:
-        raise HearthError(f"the daemon answered {path} with {answer.status}: {text[:200]!r}")
+        raise HearthError(_complaint(path, answer.status, text))
     return json.loads(text)
+
+
+def _complaint(path: str, status: int, text: bytes) -> str:
+    """What an error's document says, or the beginning of whatever came instead."""
+    try:
+        return f"{json.loads(text)['error']['message']}."
+    except (ValueError, KeyError, TypeError):
+        return f"the daemon answered {path} with {status}: {text[:200]!r}"

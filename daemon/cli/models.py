@@ -11,7 +11,7 @@ from daemon.cli.client import get_json
 from daemon.cli.show import colour, print_json, size, table
 from daemon.config import Model, load_config
 from daemon.errors import HearthError, ModelError
-from daemon.model_files import inspect
+from daemon.model_files import inspect, kinds_of
 from daemon.paths import find_home
 
 
@@ -70,6 +70,7 @@ def _describe(model: Model, state: str) -> dict[str, Any]:
     except ModelError as error:
         return row | {"error": str(error)}
     return row | {
+        "kinds": [kind.value for kind in kinds_of(model, header)],
         "languages": list(model.languages or header.strings("hearth.languages")),
         "file_bytes": header.file_bytes,
         "architecture": header.architecture,

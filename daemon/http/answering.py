@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from daemon.http.sse import EventStream, Verdict, Voice
+from daemon.http.sse import EventStream, Verdict, Voice, identity
 from daemon.http.waiting import withdrawn_if_gone
 from daemon.tickets import Result, Ticket
 
@@ -28,5 +28,6 @@ async def answer(
     async with withdrawn_if_gone(ticket, request.receive):
         result = await ticket.result()
     if error := verdict(result):
+        error.headers |= identity(ticket)
         raise error
-    return JSONResponse(words.whole(result))
+    return JSONResponse(words.whole(result), headers=identity(ticket))

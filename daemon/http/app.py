@@ -8,8 +8,11 @@ from fastapi import FastAPI
 
 from daemon.http import errors
 from daemon.http.discovery import discovery_routes
+from daemon.http.embeddings import embedding_routes
 from daemon.http.endings import Judge
 from daemon.http.guard import Guard
+from daemon.http.links import Links
+from daemon.http.lives import lives_routes
 from daemon.http.llamacpp import llamacpp_routes
 from daemon.http.openai import openai_routes
 from daemon.http.settings import About, HttpSettings, Submitter
@@ -29,11 +32,14 @@ def make_app(desk: Submitter, about: Callable[[], About], settings: HttpSettings
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.state.links = Links(settings.chains)
     judge = Judge(desk, settings)
     app.include_router(llamacpp_routes(desk, judge, settings))
     app.include_router(openai_routes(desk, judge, settings))
+    app.include_router(embedding_routes(desk, judge))
     app.include_router(discovery_routes(desk, about))
     app.include_router(status_routes(desk, about))
+    app.include_router(lives_routes(desk))
     app.add_middleware(Guard, settings=settings)
     errors.install(app)
     return app

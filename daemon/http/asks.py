@@ -97,11 +97,14 @@ def _ask(
     tokens_max: int,
     **particulars: Any,
 ) -> Ask:
-    """What they have in common. A warm-up keeps its kind, which decides the model that is warmed."""
+    """What they have in common.
+
+    A warm-up keeps its kind, which decides the model that is warmed; a gap stays one, whatever its chain calls it.
+    """
     warm = tokens_max == 0 and caller.klass is None
     temperature = CODE_TEMPERATURE if isinstance(prompt, Fim) else TEXT_TEMPERATURE
     return Ask(
-        kind=kind,
+        kind=kind if caller.kind is None or isinstance(prompt, Fim) else caller.kind,
         prompt=prompt,
         tokens_max=tokens_max,
         client=caller.name,
@@ -111,6 +114,7 @@ def _ask(
         stops=body.stops,
         constraint=body.constraint,
         tops=body.tops,
+        link=caller.link,
         **particulars,
     )
 

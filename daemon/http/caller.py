@@ -11,7 +11,9 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from daemon.http.errors import explain, invalid
-from policies.request import Class
+from daemon.http.links import Links
+from policies.link import Link
+from policies.request import Class, Kind
 
 DEADLINE_MS_MAX = 3_600_000
 _CLASSES = {klass.label: klass for klass in Class}
@@ -26,6 +28,9 @@ class Caller:
     name: str
     klass: Class | None
     deadline_s: float | None
+    link: Link | None = None
+    kind: Kind | None = None
+    """What its place in a chain says of the request."""
 
     def expires_s(self, own_s: float | None) -> float | None:
         """The earlier of the header's deadline and the body's."""
@@ -34,13 +39,17 @@ class Caller:
 
 
 async def read_caller(request: Request) -> Caller:
-    """Address and program make the name; `X-Hearth-Class` and `X-Hearth-Deadline-Ms` are honoured."""
+    """Address and program make the name; `X-Hearth-Class`, `-Deadline-Ms` and `-Chain` are honoured."""
+    links: Links = request.app.state.links
+    link, kind = links.read(request.headers.get("x-hearth-chain"))
     address = request.client.host if request.client else "unix"
     program = request.headers.get("user-agent", "")[:80]
     return Caller(
         name=f"{address} {program}",
         klass=_class_of(request.headers.get("x-hearth-class")),
         deadline_s=_deadline_s(request.headers.get("x-hearth-deadline-ms")),
+        link=link,
+        kind=kind,
     )
 
 

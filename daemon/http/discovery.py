@@ -101,4 +101,5 @@ def _meta(model: ModelSnapshot) -> dict[str, Any]:
         "quantisation": loaded.quantisation,
         "fim": loaded.fim,
         "chat": loaded.chat,
+        "embeds": loaded.embeds,
     }

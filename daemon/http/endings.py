@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from daemon.http.errors import ApiError
 from daemon.http.settings import HttpSettings, Submitter
@@ -46,9 +47,29 @@ class Judge:
 
     def __init__(self, desk: Submitter, settings: HttpSettings) -> None:
         self._desk = desk
+        self._kinds: dict[str, tuple[str, ...]] = {}
+        """What each model serves, which never changes; empty until somebody asks."""
         self._seen: dict[str, Loaded] = {}
         self._seen_until_s = 0.0
         self._retry_after = {"Retry-After": str(settings.retry_after_s)}
+
+    def admit(self, ask: Ask) -> None:
+        """Raise an ApiError where the model that is named makes vectors and is to write, or the other way round.
+
+        Its engine would refuse as well, but only once it is loaded, and perhaps another one had to go for it.
+        """
+        if not ask.model:
+            return
+        self._kinds = self._kinds or {m.name: m.kinds for m in self._desk.snapshot().models}
+        able = [name for name, kinds in self._kinds.items() if _serves(kinds, ask.kind)]
+        if ask.model not in self._kinds or ask.model in able:
+            return
+        others = ", ".join(able) or "none"
+        if ask.kind is Kind.EMBED:
+            message = f"{ask.model} writes text and makes no vectors; configured that do: {others}"
+        else:
+            message = f"{ask.model} is an embedding model and writes nothing; configured that write: {others}"
+        raise ApiError(501, message)
 
     def infill(self, ask: Ask, result: Result) -> ApiError | None:
         """The error that the end of an `/infill` is, if it is one."""
@@ -104,6 +125,11 @@ class Judge:
             self._seen = {model.name: model.loaded for model in models if model.loaded}
             self._seen_until_s = now + SEEN_S
         return self._seen.get(model)
+
+
+def _serves(kinds: Sequence[str], kind: Kind) -> bool:
+    """Whether a model of these kinds is of the right sort: one that makes vectors serves nothing else."""
+    return Kind.EMBED in kinds if kind is Kind.EMBED else tuple(kinds) != (Kind.EMBED,)
 
 
 def nothing_to_show(ask: Ask, result: Result) -> bool:

@@ -30,6 +30,7 @@ def llamacpp_routes(desk: Submitter, judge: Judge, settings: HttpSettings) -> AP
         caller: Annotated[Caller, Depends(read_caller)],
     ) -> Response:
         ask = infill_ask(body, caller, tokens_max=settings.tokens_max, salt=salt)
+        judge.admit(ask)
         words = InfillAnswer(ask, body.prompt, body.response_fields, judge.context_tokens)
         verdict = partial(judge.infill, ask)
         return await answer(request, desk.submit(ask), words, verdict, stream=body.stream)
@@ -42,6 +43,7 @@ def llamacpp_routes(desk: Submitter, judge: Judge, settings: HttpSettings) -> AP
         caller: Annotated[Caller, Depends(read_caller)],
     ) -> Response:
         ask = completion_ask(body, caller, tokens_max=settings.tokens_max)
+        judge.admit(ask)
         words = NativeAnswer(ask, body.prompt, body.response_fields, judge.context_tokens)
         verdict = partial(judge.text, ask)
         return await answer(request, desk.submit(ask), words, verdict, stream=body.stream)

@@ -29,6 +29,7 @@ def openai_routes(desk: Submitter, judge: Judge, settings: HttpSettings) -> APIR
         caller: Annotated[Caller, Depends(read_caller)],
     ) -> Response:
         ask = text_ask(body, caller, tokens_max=settings.tokens_max)
+        judge.admit(ask)
         ticket = desk.submit(ask)
         words = TextAnswer(_heading(ticket, body))
         return await answer(request, ticket, words, partial(judge.text, ask), stream=body.stream)
@@ -41,6 +42,7 @@ def openai_routes(desk: Submitter, judge: Judge, settings: HttpSettings) -> APIR
         caller: Annotated[Caller, Depends(read_caller)],
     ) -> Response:
         ask = chat_ask(body, caller, tokens_max=settings.tokens_max)
+        judge.admit(ask)
         ticket = desk.submit(ask)
         words = ChatAnswer(_heading(ticket, body))
         return await answer(request, ticket, words, partial(judge.text, ask), stream=body.stream)

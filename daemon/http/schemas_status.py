@@ -40,6 +40,8 @@ class ModelStatus(Section):
     parameters: int | None
     fim: bool | None
     chat: bool | None
+    embeds: int | None
+    """Numbers in the vectors it makes; 0 for a model that writes."""
     load_ms: float | None
     sequences: int | None
     sequences_in_use: int

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from daemon.journal import Journal
 from daemon.snapshot import Snapshot
 from daemon.tickets import Ask, Ticket
+from policies.chain import Chain
 
 
 class Submitter(Protocol):
     """The daemon, seen from an HTTP request."""
+
+    journal: Journal
+    """What it decided lately."""
 
     def submit(self, ask: Ask) -> Ticket:
         """Take a request at once; a refusal is an end of its ticket."""
@@ -49,5 +54,7 @@ class HttpSettings:
     body_bytes_max: int = 8 * 1024 * 1024
     tokens_max: int = 4096
     """Tokens that one answer may have, whatever limit the request names."""
+    chains: tuple[Chain, ...] = ()
+    """The tasks of several calls that requests may say they are part of."""
     retry_after_s: int = 1
     """What a caller is told to wait when the queue is full."""

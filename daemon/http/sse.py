@@ -24,6 +24,11 @@ _GAP = "\0"
 _in_json = json.JSONEncoder().encode
 
 
+def identity(ticket: Ticket) -> dict[str, str]:
+    """The header by which `hearth explain` finds the request of an answer."""
+    return {"X-Hearth-Request": str(ticket.id)}
+
+
 class Voice(Protocol):
     """How an endpoint words its events."""
 
@@ -65,7 +70,7 @@ class EventStream(Response):
     def __init__(self, ticket: Ticket, voice: Voice, verdict: Verdict) -> None:
         self.status_code = 200
         self.background = None
-        self.init_headers({"cache-control": "no-cache"})
+        self.init_headers({"cache-control": "no-cache", **identity(ticket)})
         self._ticket = ticket
         self._voice = voice
         self._verdict = verdict
@@ -84,6 +89,7 @@ class EventStream(Response):
         self._ticket.follow(self._take)
         await self._news.wait()
         if not self._held and (error := self._verdict(await self._ticket.result())):
+            error.headers |= identity(self._ticket)
             raise error
         headers = {"status": self.status_code, "headers": self.raw_headers}
         await send({"type": "http.response.start", **headers})

@@ -66,6 +66,7 @@ def _model(model: ModelSnapshot) -> ModelStatus:
         parameters=loaded.parameters if loaded else None,
         fim=loaded.fim if loaded else None,
         chat=loaded.chat if loaded else None,
+        embeds=loaded.embeds if loaded else None,
         load_ms=round(loaded.load_s * 1000, 1) if loaded else None,
         sequences=loaded.sequences if loaded else None,
         sequences_in_use=model.running,

@@ -16,7 +16,8 @@ from daemon.fim_window import Window, fim_of, readable_chars
 from daemon.orchestrator import ModelEntry, Orchestrator
 from daemon.suggestions import DOCUMENTS_MAX, Suggestions
 from engines.engine import Job
-from engines.fake import FakeEngine, Knobs
+from engines.fake import FakeEngine
+from engines.fake_knobs import Knobs, steady
 from engines.lookup import Found
 from lsp.assistant import Draft, Query, Related
 from policies.request import Kind
@@ -66,7 +67,7 @@ class World:
 
 @asynccontextmanager
 async def world(script="done()", *, view=CODER, found=None, knobs=None):
-    knobs = replace(knobs or Knobs(tokens_per_s=10_000), script=lambda _: script)
+    knobs = replace(knobs or Knobs(step_s=steady(tokens_per_s=10_000)), script=lambda _: script)
     made = []
 
     def make(_name, receive):
@@ -293,7 +294,7 @@ def test_which_of_two_witnesses_is_shown(found, written, invoked, origin):
 def test_writing_stops_where_the_block_ends():
     async def scenario():
         script = "compute( a)\nother = 1\n" + "more = 2 \n" * 20
-        async with world(script, knobs=Knobs(tokens_per_s=100)) as here:
+        async with world(script, knobs=Knobs(step_s=steady(tokens_per_s=100))) as here:
             draft = await here.assistant.complete(QUERY)
             assert draft.text == "compute( a)"
             await here.until(lambda: here.ended)
@@ -317,7 +318,7 @@ def test_cancelling_withdraws_the_request():
 
 def test_a_newer_query_on_the_line_supersedes_the_older_which_has_no_draft():
     async def scenario():
-        knobs = Knobs(load_s=0.05, tokens_per_s=10_000)
+        knobs = Knobs(load_s=0.05, step_s=steady(tokens_per_s=10_000))
         async with world(knobs=knobs) as here:
             older = asyncio.create_task(here.assistant.complete(QUERY))
             newer = asyncio.create_task(here.assistant.complete(typed(QUERY, "d")))

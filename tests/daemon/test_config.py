@@ -81,6 +81,8 @@ def test_home_is_expanded(write, monkeypatch: pytest.MonkeyPatch) -> None:
         ("[server]\nhost = '0.0.0.0'", ["open to the network", "token"]),
         ("[memory]\nbudget = 'lots'", ["[memory] budget", '"8GiB"']),
         ("[memory]\nparked = 0", ["[memory] parked", "more than 0"]),
+        ("[scheduling]\npolicy = 'fifo'", [":2:", "[scheduling] policy", "'fcfs'"]),
+        ("[scheduling]\ncap = 0", ["[scheduling] cap", "1 or more"]),
         ("[[model]]\nname='a'\npath='a'\nquantum_ms=0", [":4:", "quantum_ms"]),
         ("[[model]]\nname = 'a'", [":1:", "[[model]] 1, path", "is missing"]),
         ("[[model]]\nname='a'\npath='a'\nkinds=['compleet']", [":4:", "kinds", "'complete'"]),

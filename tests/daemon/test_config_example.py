@@ -4,13 +4,25 @@ import re
 import tomllib
 from pathlib import Path
 
-from daemon.config import Completion, Config, Limits, Log, Memory, Model, Server, load_config
+from daemon.config import (
+    Chain,
+    Completion,
+    Config,
+    Limits,
+    Log,
+    Memory,
+    Model,
+    Scheduling,
+    Server,
+    load_config,
+)
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 SECTIONS = {
     "server": Server,
     "memory": Memory,
     "limits": Limits,
+    "scheduling": Scheduling,
     "completion": Completion,
     "log": Log,
 }
@@ -35,3 +47,4 @@ def test_every_setting_is_in_it_and_is_accepted(tmp_path: Path) -> None:
     for name, section in SECTIONS.items():
         assert set(shown[name]) == set(section.model_fields), name
     assert set(shown["model"][0]) == set(Model.model_fields)
+    assert set(shown["chain"][0]) == set(Chain.model_fields)

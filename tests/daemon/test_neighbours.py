@@ -14,7 +14,7 @@ from daemon.fim_window import FILES_CHARS_MAX, Spare
 from daemon.neighbours import DOCUMENTS_MAX, PAGE_LINES, STAY_LINES, Neighbours
 from daemon.snapshot import ModelSnapshot
 from engines.engine import Loaded, Usage
-from engines.fake import Knobs
+from engines.fake_knobs import Knobs, steady
 from lsp.assistant import Query, Related
 from policies.view import Phase
 from tests.daemon.test_assistant import CODER, ready, run, world
@@ -215,7 +215,8 @@ async def asked_twice(here, query):
 @pytest.mark.parametrize(("speed", "given"), [(20_000.0, [STOCK]), (200.0, [])])
 def test_a_model_that_reads_fast_is_given_other_documents(speed, given):
     async def scenario():
-        async with world(knobs=Knobs(prefill_tokens_per_s=speed, tokens_per_s=10_000)) as here:
+        knobs = Knobs(step_s=steady(prefill_tokens_per_s=speed, tokens_per_s=10_000))
+        async with world(knobs=knobs) as here:
             first, second = await asked_twice(here, asking(related("/w/shop/stock.py", STOCK)))
             assert first.chunks == ()
             assert texts(second) == given

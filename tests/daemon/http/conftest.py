@@ -14,6 +14,7 @@ from daemon.http.app import make_app
 from daemon.http.connection import Limits
 from daemon.http.listeners import Listeners, start
 from daemon.http.settings import About, HttpSettings
+from daemon.journal import Journal
 from daemon.snapshot import LatencySnapshot, ModelSnapshot, Snapshot
 from daemon.tickets import Ask, Desk, Ticket
 from engines.engine import Emitted, Loaded, Score, Stopped, StopType, Timings, Usage
@@ -68,12 +69,14 @@ class Script:
     reason: Reason = Reason.COMPLETE
     detail: str = ""
     stop: StopType | None = field(default_factory=lambda: StopType("eos"))
+    vector: bytes = b""
     timings: Timings = TIMINGS
     open: bool = False
     models: tuple[ModelSnapshot, ...] = (model(),)
     asks: list[Ask] = field(default_factory=list)
     ends: list[Reason] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    journal: Journal = field(default_factory=Journal)
 
     def __post_init__(self) -> None:
         self.desk = Desk()
@@ -118,7 +121,9 @@ class Script:
             self._finish(ticket)
 
     def _finish(self, ticket: Ticket) -> None:
-        ticket.finish(Stopped(ticket.id, "done", self.stop, timings=self.timings))
+        ticket.finish(
+            Stopped(ticket.id, "done", self.stop, timings=self.timings, vector=self.vector)
+        )
         self._close(ticket.id, self.outcome, self.reason)
 
     def _withdraw(self, request_id: int, reason: Reason) -> None:

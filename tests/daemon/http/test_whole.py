@@ -11,7 +11,8 @@ from daemon.http.app import make_app
 from daemon.http.listeners import start
 from daemon.http.settings import HttpSettings
 from daemon.orchestrator import ModelEntry, Orchestrator
-from engines.fake import FakeEngine, Knobs
+from engines.fake import FakeEngine
+from engines.fake_knobs import Knobs, steady
 from policies.request import Kind
 from policies.view import ModelView
 
@@ -94,7 +95,7 @@ def test_the_next_keystroke_supersedes_the_last(whole):
         second.cancel()
         return answer
 
-    assert whole(test, tokens_per_s=0.5).content == b"{}"
+    assert whole(test, step_s=steady(tokens_per_s=0.5)).content == b"{}"
 
 
 def test_going_away_frees_the_engine(whole):
@@ -106,7 +107,7 @@ def test_going_away_frees_the_engine(whole):
         await until(orchestrator, lambda picture: not sum(picture.running.values()))
         return orchestrator.snapshot().ended
 
-    assert whole(test, tokens_per_s=20.0) == {"cancelled": 1}
+    assert whole(test, step_s=steady(tokens_per_s=20.0)) == {"cancelled": 1}
 
 
 def test_a_stream_adds_up_to_the_whole(whole):
@@ -169,7 +170,8 @@ def test_late_is_nothing_and_not_an_error(whole):
 
 def test_closing_answers_everybody(whole, about):
     async def test():
-        async with daemon(Knobs(tokens_per_s=0.5), about) as (api, orchestrator):
+        knobs = Knobs(step_s=steady(tokens_per_s=0.5))
+        async with daemon(knobs, about) as (api, orchestrator):
             asked = asyncio.create_task(api.post("/completion", json={"prompt": "p"}))
             await until(orchestrator, lambda picture: sum(picture.running.values()))
             closing = asyncio.create_task(orchestrator.close())
