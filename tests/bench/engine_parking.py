@@ -15,9 +15,9 @@ from engines.cache import Cache, Parking
 from engines.llama import DECODED, Feed
 from engines.parking import Geometry
 from engines.pocket import Pocket
+from engines.resident import SUB_BATCH_CPU
 from engines.shelf import Shelf
 from engines.wire import Hand, Lend, send_descriptor
-from engines.worker import SUB_BATCH_CPU
 from tests.bench.figures import percentile
 from tests.bench.native_engine import SEQUENCES, NativeEngine
 

@@ -25,8 +25,8 @@ from pathlib import Path
 
 from engines.batcher import Batcher
 from engines.llama import ABORTED, Feed
+from engines.resident import SUB_BATCH_CPU
 from engines.run import Arrival
-from engines.worker import SUB_BATCH_CPU
 from policies.planner import Planned, Planner
 from policies.step import URGENCY_MAX, Row, Share
 from tests.bench import engine_load, engine_parking
@@ -162,8 +162,8 @@ def _come(
 class AllAtOnce(Planner):
     """The naive choice: every decoding row in every step."""
 
-    def next(self, rows: Sequence[Row], *, idle_rows: int) -> Planned:
-        planned = super().next(rows, idle_rows=idle_rows)
+    def next(self, rows: Sequence[Row], *, idle_rows: int, now: float) -> Planned:
+        planned = super().next(rows, idle_rows=idle_rows, now=now)
         if not all(row.decoding for row in rows):
             return planned
         shares = tuple(Share(row.id, 1) for row in rows)

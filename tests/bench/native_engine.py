@@ -7,11 +7,12 @@ from pathlib import Path
 
 from engines import llama, selftest
 from engines.batcher import Batcher, Terms, Told
+from engines.devices import thread_count
 from engines.engine import Emitted, Job, Plain, Sampling, Stepped
 from engines.llama import Context, Feed, Model
 from engines.prompt import Layout
+from engines.resident import SUB_BATCH_CPU
 from engines.run import Arrival
-from engines.worker import SUB_BATCH_CPU, _processors
 
 SEQUENCES, CELLS = 8, 4096
 FIRST_TOKEN = 300
@@ -48,7 +49,7 @@ class NativeEngine:
             sub_batch=SUB_BATCH_CPU,
             sequences=SEQUENCES,
             kv_type="f16",
-            threads=threads or _processors(),
+            threads=threads or thread_count(),
         )
         self.abilities = selftest.probe(self.model, self.context)
         self._quantum_s = quantum_ms / 1e3

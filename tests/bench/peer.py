@@ -11,10 +11,8 @@ With `--mixed` it is the first token of fresh prompts while other requests decod
 import argparse
 import asyncio
 import contextlib
-import json
 import random
 import statistics
-import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -22,55 +20,34 @@ from pathlib import Path
 
 from tests.bench.daemon_under_test import daemon
 from tests.bench.figures import ratio_interval
-from tests.bench.words import WORDS
+from tests.bench.peer_server import (
+    Server,
+    Shape,
+    free_port,
+    fresh,
+    hearth_config,
+    is_token,
+    llama_server,
+)
 
 SEQUENCES = 16
 CONTEXT = 1024
-PEER_PORT = 18077
 STREAM_TOKENS = 800
 """What a stream of the mix would decode if it were let: more than a prompt lasts beside it."""
 SETTLE_S = 1.0
 """After the streams of a mix were closed: a server notices it with the next token it wants to send."""
 
 
-class Server:
-    """One HTTP server and how to measure it. Raw sockets: the client shares the cores with what it measures."""
-
-    def __init__(self, name: str, port: int) -> None:
-        self.name = name
-        self._port = port
-
-    async def _ask(
-        self, prompt: str, tokens: int, klass: str = "foreground"
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Send one greedy request to /completion; its answer is still to be read."""
-        body = json.dumps(
-            {
-                "prompt": prompt,
-                "n_predict": tokens,
-                "stream": True,
-                "temperature": 0,
-                "top_k": 1,
-                "ignore_eos": True,
-                "cache_prompt": False,
-            }
-        ).encode()
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 22)
-        writer.write(
-            b"POST /completion HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-            b"X-Hearth-Class: %s\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-            % (klass.encode(), len(body))
-            + body
-        )
-        return reader, writer
+class Measured(Server):
+    """A server, and what is measured of it."""
 
     async def stream(self, prompt: str, tokens: int) -> float:
         """One request, read to its end; seconds to the first token."""
         began = time.perf_counter()
-        reader, writer = await self._ask(prompt, tokens)
+        reader, writer = await self.ask(prompt, tokens)
         first = 0.0
         while line := await reader.readline():
-            if not first and _is_token(line):
+            if not first and is_token(line):
                 first = time.perf_counter() - began
         writer.close()
         await writer.wait_closed()
@@ -81,9 +58,11 @@ class Server:
     async def decoding(self, streams: int, seed: int, klass: str) -> AsyncIterator[None]:
         """Within it so many requests decode, all of them until its end; then their connections are closed."""
         roll = random.Random(seed)
-        asked = [await self._ask(fresh(12, roll), STREAM_TOKENS, klass) for _ in range(streams)]
+        asked = [
+            await self.ask(fresh(12, roll), STREAM_TOKENS, klass=klass) for _ in range(streams)
+        ]
         for reader, _ in asked:
-            while not _is_token(line := await reader.readline()):
+            while not is_token(line := await reader.readline()):
                 assert line, f"{self.name} sent nothing"
         drains = [asyncio.create_task(_drain(reader)) for reader, _ in asked]
         try:
@@ -116,57 +95,16 @@ class Server:
             return await self.first_token(prompt_tokens, seed + 1)
 
 
-def fresh(words: int, roll: random.Random) -> str:
-    """A prompt of so many words that nobody has seen."""
-    return " ".join(roll.choices(WORDS, k=words))
-
-
-def _is_token(line: bytes) -> bool:
-    return line.startswith(b"data:") and b'"content"' in line
-
-
 async def _drain(reader: asyncio.StreamReader) -> None:
     while await reader.read(1 << 16):
         pass
 
 
-def start_peer(
-    binary: Path, model: Path, threads: int, sub_batch: int, kv: str
-) -> subprocess.Popen[bytes]:
-    """Start llama-server as like to ours as its options allow."""
-    options = (
-        f"-m {model} --port {PEER_PORT} -t {threads} -tb {threads} -ub {sub_batch} -b 2048 -np {SEQUENCES}"
-        f" -c {SEQUENCES * CONTEXT} --no-repack --cache-ram 0 --no-webui"
-    )
-    if kv == "unified":
-        options += " --kv-unified"
-    return subprocess.Popen(
-        [binary, *options.split()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-
-async def ready(port: int) -> None:
-    """Wait until /health answers 200."""
-    async with asyncio.timeout(120):
-        while True:
-            try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(
-                    b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-                )
-                line = await reader.readline()
-                writer.close()
-                if b" 200 " in line:
-                    return
-            except OSError:
-                pass
-            await asyncio.sleep(0.1)
-
-
-async def compare(ours: Server, theirs: Server, arguments: argparse.Namespace) -> None:
+async def compare(ours: Measured, theirs: Measured, arguments: argparse.Namespace) -> None:
     """Warm both up, then measure what was asked for."""
     pairs = Pairs(ours, theirs, arguments.pairs)
     for server in (ours, theirs):
+        await server.ready()
         await server.decode_speed(2, 4, seed=0)
     await (compare_mixed if arguments.mixed else compare_alone)(pairs, arguments)
 
@@ -202,12 +140,12 @@ async def compare_mixed(pairs: "Pairs", arguments: argparse.Namespace) -> None:
 class Pairs:
     """Both servers, measured in turns; who goes first changes from pair to pair."""
 
-    ours: Server
-    theirs: Server
+    ours: Measured
+    theirs: Measured
     count: int
 
     async def measure(
-        self, one: Callable[[Server, int], Awaitable[float]]
+        self, one: Callable[[Measured, int], Awaitable[float]]
     ) -> tuple[list[float], list[float]]:
         """Return what `one(server, pair)` gave, ours and theirs."""
         a: list[float] = []
@@ -252,29 +190,18 @@ def main() -> None:
     )
     parser.add_argument("--peer-kv", choices=["unified", "split"], default="unified")
     arguments = parser.parse_args()
-    config = (
-        f'[server]\nport = {PEER_PORT + 1}\n[[model]]\nname = "twin"\npath = "{arguments.model.resolve()}"\n'
-        f"kinds = ['chat']\nsequences = {SEQUENCES}\ncontext = {CONTEXT}\nthreads = {arguments.threads}\n"
+    shape = Shape(SEQUENCES, CONTEXT, arguments.threads, arguments.sub_batch)
+    port = free_port()
+    config = hearth_config(
+        port, {"twin": arguments.model.resolve()}, shape, kinds='kinds = ["chat"]'
     )
-    peer = start_peer(
-        arguments.server,
-        arguments.model,
-        arguments.threads,
-        arguments.sub_batch,
-        arguments.peer_kv,
-    )
-    try:
-        with daemon(config):
-            asyncio.run(ready(PEER_PORT))
-            print("ours / theirs, medians; ratio of speeds, pair by pair, with its 95 % interval")
-            asyncio.run(
-                compare(
-                    Server("hearth", PEER_PORT + 1), Server("llama-server", PEER_PORT), arguments
-                )
-            )
-    finally:
-        peer.terminate()
-        peer.wait(20)
+    with (
+        llama_server(arguments.server, arguments.model, shape, kv=arguments.peer_kv) as peer,
+        daemon(config),
+    ):
+        print("ours / theirs, medians; ratio of speeds, pair by pair, with its 95 % interval")
+        ours, theirs = Measured("hearth", port), Measured("llama-server", peer.port)
+        asyncio.run(compare(ours, theirs, arguments))
 
 
 if __name__ == "__main__":
