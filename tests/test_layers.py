@@ -54,6 +54,7 @@ KNOWN_BY = {
     "pydantic": ("daemon/http/", "daemon/config.py", "daemon/mistakes.py"),
     "pydantic_core": ("daemon/http/", "daemon/config.py", "daemon/mistakes.py"),
     "typer": ("daemon/cli/",),
+    "matplotlib": ("daemon/bench/plot.py",),
 }
 """The files (or folders) that may import each foreign library."""
 
