@@ -152,7 +152,9 @@ class Dispatch:
             return None
         admission = self._admissions.get(model.name)
         if admission is None:
-            admission = self._admissions[model.name] = self._regime.admission(sequences(model))
+            admission = self._admissions[model.name] = self._regime.admission(
+                sequences(model), model.costs
+            )
         crew = self._book.crew(model.name)
         verdict = admission.next(
             [self._candidate(entry) for entry in able],

@@ -5,30 +5,21 @@ A regime is data: the order of the queues, who decides who starts, and whether c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias, assert_never
 
+from policies.admissions import PromiseKeeper
 from policies.admissions_plain import ByClass, FirstCome, RoundRobin
 from policies.baselines import SLACK_S_MAX
-from policies.candidate import Admission, Candidate, Verdict
+from policies.candidate import Admission
 from policies.request import Request
 from policies.saber_published import PublishedSaber
+from policies.step_model import StepModel
 
 Order: TypeAlias = tuple[float, float, int]
 """A place in a queue: what counts first, then when, then the number."""
-
-
-class InOrder:
-    """Whoever is first in the queue's order."""
-
-    def next(
-        self, waiting: Sequence[Candidate], running: Sequence[Candidate], *, now: float
-    ) -> Verdict:
-        """The first."""
-        del running, now
-        return Verdict(start=waiting[0].id)
 
 
 class Policy(StrEnum):
@@ -48,8 +39,8 @@ class Regime:
 
     order: Callable[[Request, float], Order]
     """A request and when it arrived: its place in the queue."""
-    admission: Callable[[int], Admission]
-    """Who decides who starts, for a model of so many sequences."""
+    admission: Callable[[int, StepModel], Admission]
+    """Who decides who starts, for a model of so many sequences whose steps cost so much."""
     preempts: bool = False
     """Whether lesser work makes way, in its own worker and in others."""
     by_class: bool = False
@@ -76,14 +67,16 @@ def by_arrival(request: Request, arrived_s: float) -> Order:
 def find_regime(policy: Policy, *, cap: int | None = None) -> Regime:
     """The regime of that name; `cap` is the most that run at once, by default all sequences."""
 
-    def capped(make: Callable[[int], Admission]) -> Callable[[int], Admission]:
-        return lambda sequences: make(min(cap, sequences) if cap else sequences)
+    def capped(make: Callable[[int], Admission]) -> Callable[[int, StepModel], Admission]:
+        return lambda sequences, _: make(min(cap, sequences) if cap else sequences)
 
     match policy:
         case Policy.HEARTH:
-            return Regime(by_promise, lambda _: InOrder(), preempts=True, by_class=True)
+            return Regime(
+                by_promise, lambda _, costs: PromiseKeeper(costs), preempts=True, by_class=True
+            )
         case Policy.SABER:
-            return Regime(by_arrival, lambda _: PublishedSaber())
+            return Regime(by_arrival, lambda *_: PublishedSaber())
         case Policy.STATIC | Policy.FCFS:
             return Regime(by_arrival, capped(FirstCome))
         case Policy.ROUND_ROBIN:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from policies.messages import Stepped
 from policies.request import Class
-from policies.speed import Estimator, Speed, load_of
+from policies.speed import Speed, load_of
 from policies.step_model import StepModel
 from policies.view import ModelView, Phase
 
@@ -40,7 +40,7 @@ class ModelState:
     """When it died since it last made a step."""
     barred_until_s: float = -math.inf
     speed: Speed = field(default_factory=Speed)
-    costs: Estimator = field(default_factory=StepModel)
+    costs: StepModel = field(default_factory=StepModel)
 
     @property
     def name(self) -> str:

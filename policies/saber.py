@@ -12,7 +12,8 @@ Ours:
    engine, which means few beside him: under overload one tight request costs several fresh ones. Shares, not seconds, so
    that short and long work give up alike.
 4. **Best effort.** Who was promised nothing, or cannot be served in time even alone, starts while nobody who can be waits, and only
-   where a load `SPARE` times as large would still keep every promise: who comes meanwhile finds room.
+   where a load `SPARE` times as large would still keep every promise: who comes meanwhile finds room. The shortest work of a class
+   goes first: it is late by the least, and leaves soonest.
 5. **Patience.** Whoever has waited `PATIENCE_S` gets a turn, whatever it breaks: one such turn at a time. So of those who wait for best
    effort the k-th oldest starts within `PATIENCE_S` and k - 1 runs of such requests, wherever the engine has a sequence.
 """
@@ -39,6 +40,8 @@ class _Newcomer:
     one: Candidate
     share: Share
     prefill_s: float
+    work_s: float
+    """What it takes on an engine of its own."""
     slack_s: float
     """How long it could still wait for an engine of its own; `inf` where nothing was promised."""
     tightness: float
@@ -71,6 +74,7 @@ class Saber:
         newcomers = [self._newcomer(one, now) for one in waiting]
         timely = [each for each in newcomers if each.timely]
         others = [each for each in newcomers if not each.timely]
+        others.sort(key=lambda each: (each.one.klass, each.work_s, each.one.id))
         timely.sort(key=lambda each: (each.one.klass, each.tightness, each.one.id))
         start = self._first_that_fits(timely, crew, halt_s)
         if start is None and not timely:
@@ -98,6 +102,7 @@ class Saber:
             one,
             share,
             prefill_s,
+            work_s=works[1],
             slack_s=min(left - work for left, work in zip(lefts, works, strict=True)),
             tightness=max(
                 work / left if left > 0 else inf for left, work in zip(lefts, works, strict=True)

@@ -45,6 +45,11 @@ class StepModel:
         return self._decode_s[sequences]
 
     @property
+    def known(self) -> bool:
+        """Whether a step was measured."""
+        return self._seen
+
+    @property
     def drifted(self) -> bool:
         """Whether its predictions have lately been wrong in one direction."""
         return self._drift.drifted

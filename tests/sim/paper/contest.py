@@ -65,12 +65,14 @@ _decode_per_s = cache(decode_per_s)
 
 
 def admission(policy: str) -> Admission:
-    """A fresh policy by its name in POLICIES."""
+    """A fresh policy by its name in POLICIES; "ours 1.5" is ours with another spare."""
     match policy.split():
         case ["cap", cap]:
             return FirstCome(int(cap))
         case ["published"]:
             return PublishedSaber()
+        case ["ours", spare]:
+            return Saber(PaperPace(), spare=float(spare))
         case _:
             return Saber(PaperPace())
 

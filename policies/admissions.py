@@ -1,0 +1,79 @@
+"""Hearth's own admission: SABER's test for what was promised something, and the rest takes what is left.
+
+A class is tested against its own running requests and more urgent ones: what is less urgent hardly slows it (policies/step.py).
+While somebody is held nothing of a lesser class that was promised
+something takes the sequence it waits for; what was promised nothing may, since it makes way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from policies.candidate import Candidate, Verdict
+from policies.request import Class
+from policies.saber import Saber
+from policies.speed import Estimator, decode_per_s, prefill_s
+from policies.step_model import StepModel
+
+PATIENCE_S = {Class.FOREGROUND: 3.0, Class.DEFERRED: 15.0}
+"""How long one whose promise is lost is held for the sake of others: a person waits for it too."""
+SPARE = 1.0
+"""What is held for requests that may come is little: those at the cursor are let in anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostPace:
+    """The pace of a model as its steps have shown it."""
+
+    costs: Estimator
+
+    def decode_per_s(self, sequences: int) -> float:
+        """Tokens per second of each of so many sequences."""
+        return decode_per_s(self.costs, sequences)
+
+    def prefill_s(self, tokens: int) -> float:
+        """Seconds that a prompt of so many tokens takes from everyone."""
+        return prefill_s(self.costs, tokens)
+
+
+class PromiseKeeper:
+    """One object a model. `waiting` may be of any class below the interactive one, which nobody holds."""
+
+    def __init__(self, costs: StepModel) -> None:
+        self._costs = costs
+        pace = CostPace(costs)
+        self._sabers = {
+            klass: Saber(pace, spare=SPARE, patience_s=patience_s)
+            for klass, patience_s in PATIENCE_S.items()
+        }
+
+    def next(
+        self, waiting: Sequence[Candidate], running: Sequence[Candidate], *, now: float
+    ) -> Verdict:
+        """The most urgent class first; what was promised nothing where nobody of those may start.
+
+        Before a step was measured there is no reason to hold anybody.
+        """
+        if not self._costs.known:
+            return Verdict(start=waiting[0].id)
+        held = Verdict()
+        for klass, saber in self._sabers.items():
+            mine = [one for one in waiting if one.klass is klass]
+            if not mine:
+                continue
+            beside = [_as_load(one) for one in running if one.klass <= klass]
+            held = saber.next(mine, beside, now=now)
+            if held.start is not None:
+                return held
+            break
+        others = (one for one in waiting if one.klass not in self._sabers)
+        first = next(others, None)
+        return held if first is None else Verdict(start=first.id)
+
+
+def _as_load(one: Candidate) -> Candidate:
+    """One at the cursor needs no test: it goes first in every step, and is load to the others."""
+    if one.klass is Class.INTERACTIVE:
+        return replace(one, first_due_s=None, whole_due_s=None)
+    return one
