@@ -1,4 +1,4 @@
-"""Plans one worker's steps and learns from those that ran: `step` chooses, `step_time` measures, `pace` and `hush` hold back.
+"""Plans one worker's steps and learns from those that ran: `step` chooses, `step_time` measures, `hush` holds back.
 
 Pure: the worker tells how long a step took and how it ended.
 """
@@ -6,10 +6,9 @@ Pure: the worker tells how long a step took and how it ended.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policies.hush import Hush
-from policies.pace import Pace
 from policies.step import URGENCY_MAX, Row, Share, Step, Turns, plan
 from policies.step_time import StepTimes
 
@@ -45,7 +44,7 @@ class Planner:
         self._quantum_s = quantum_s
         self._can_abort = can_abort
         self._times = StepTimes()
-        self._pace = Pace.start(budget_tokens)
+        self._committed = True
         self._turns = Turns()
         self._hush = Hush()
 
@@ -69,12 +68,12 @@ class Planner:
     @property
     def committed(self) -> bool:
         """Whether lesser work has finished a step since the last abort."""
-        return self._pace.committed
+        return self._committed
 
     def next(self, rows: Sequence[Row], *, idle_rows: int, now: float) -> Planned:
         """Choose the next step of those rows that may step now; `idle_rows` sequences can pad it.
 
-        While a pause lasts nobody breaks off a step for what is more urgent elsewhere: each is short from the start.
+        Right after an abort, and while a pause lasts, no step may be broken off: each is short from the start.
         """
         rows = [row for row in rows if self.allows(row.urgency, now)]
         step = plan(
@@ -82,8 +81,7 @@ class Planner:
             budget_tokens=self._budget_tokens,
             times=self._times,
             quantum_s=self._quantum_s,
-            can_abort=self._can_abort and not self._hush.lasts,
-            chunk_tokens=self._pace.chunk_tokens,
+            can_abort=self._can_abort and self._committed and not self._hush.lasts,
             idle_rows=idle_rows,
             turns=self._turns,
         )
@@ -110,11 +108,9 @@ class Planner:
                 longest_cells=planned.longest_cells,
                 duration_s=duration_s,
             )
-        if planned.urgency < URGENCY_MAX:
-            prefilled = planned.step.turns.prefilled
-            self._pace = self._pace.after_chunk() if prefilled else self._pace.after_decode()
+        self._committed = self._committed or planned.urgency < URGENCY_MAX
 
     def aborted(self) -> None:
         """A step was broken off for something more urgent."""
-        fits = self._times.tokens_within(self._quantum_s, tokens_max=self._budget_tokens)
-        self._pace = self._pace.after_abort(fits)
+        self._committed = False
+        self._turns = replace(self._turns, chunks=0)

@@ -12,7 +12,8 @@ rectangles and stream all weights for each of them (ENGINE.md), so a decode step
    steps later a decode step with the lesser rows. The chunk costs a more urgent row no more than its pause
    or, where it was promised none, the quantum. Lesser rows whose own pause would be over come every second step.
 6. A chunk is never shorter than `CHUNK_TOKENS_MIN`, so that a prompt goes on whatever was promised. A chunk that
-   something more urgent may meet is at most `chunk_tokens` where it can be aborted, else what fits the quantum.
+   something more urgent may meet is as short as it may be at full speed (policies/chunk.py) where it can be broken off,
+   else what fits the quantum.
 7. Equally urgent prompts of the same length go together if one step is clearly shorter than one for each.
 8. Equally urgent decoding rows go in the width that gives most tokens a second by what was measured (policies/width.py):
    all together, or fewer in turns (who decoded longest ago, then the lowest id), or padded with idle rows.
@@ -29,6 +30,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from policies.baselines import SLACK_S_MAX, urgency
+from policies.chunk import CALM_CHUNKS, short_chunk
 from policies.request import Class
 from policies.step_time import StepTimes
 from policies.width import best_width, free_width
@@ -83,6 +85,8 @@ class Turns:
     """Steps since the last turn of lesser rows; 0 where nothing less urgent is kept out."""
     decodes: int = 0
     """Decode steps so far."""
+    chunks: int = CALM_CHUNKS
+    """Chunks since a step was broken off."""
     order: tuple[int, ...] = ()
     """The decoding rows, who decoded longest ago first. Clocks cannot say it: rows of one step differ by their sampling."""
 
@@ -105,7 +109,6 @@ class _Terms:
     times: StepTimes
     quantum_s: float
     can_abort: bool
-    chunk_tokens: int
     idle_rows: int
     turns: Turns
 
@@ -117,15 +120,14 @@ def plan(
     times: StepTimes,
     quantum_s: float,
     can_abort: bool,
-    chunk_tokens: int,
     idle_rows: int,
     turns: Turns,
 ) -> Step:
     """Choose the next step; it is empty only where there are no rows.
 
-    `idle_rows` are sequences that nobody uses, for padding. Pass `turns` of the last step that ran.
+    `can_abort`: whether this step may be broken off. `idle_rows` are sequences that nobody uses, for padding. Pass `turns` of the last step that ran.
     """
-    terms = _Terms(budget_tokens, times, quantum_s, can_abort, chunk_tokens, idle_rows, turns)
+    terms = _Terms(budget_tokens, times, quantum_s, can_abort, idle_rows, turns)
     rows = [row for row in rows if row.alone][:1] or rows  # 1
     if not rows:
         return Step((), turns=turns)
@@ -164,11 +166,16 @@ def _own_chunk_max(first: Row, terms: _Terms) -> int:
     """Rule 6."""
     if first.urgency >= URGENCY_MAX:
         return terms.budget_tokens
-    tokens = terms.chunk_tokens
-    if not terms.can_abort:
-        tokens = terms.times.tokens_within(
-            terms.quantum_s, tokens_max=terms.budget_tokens, cells=first.cells
+    if terms.can_abort:
+        return short_chunk(
+            terms.times,
+            budget_tokens=terms.budget_tokens,
+            cells=first.cells,
+            calm=terms.turns.chunks >= CALM_CHUNKS,
         )
+    tokens = terms.times.tokens_within(
+        terms.quantum_s, tokens_max=terms.budget_tokens, cells=first.cells
+    )
     return min(terms.budget_tokens, max(tokens, _chunk_min(terms)))
 
 
@@ -204,7 +211,12 @@ def _prefill(prompts: Sequence[Row], decoding: Sequence[Row], limit: int, terms:
     if len(peers) < 2 or not _shorter_together(peers, tokens, terms.times):
         peers = [first]
     shares = tuple(Share(row.id, tokens) for row in peers)
-    turns = replace(terms.turns, prefilled=True, held_back=_held_back(prompts, decoding, terms))
+    turns = replace(
+        terms.turns,
+        prefilled=True,
+        chunks=terms.turns.chunks + 1,
+        held_back=_held_back(prompts, decoding, terms),
+    )
     return Step(shares, turns=turns)
 
 
@@ -247,6 +259,7 @@ def _decode(decoding: Sequence[Row], prompts: Sequence[Row], terms: _Terms) -> S
     turns = Turns(
         held_back=terms.turns.held_back + 1 if kept_out and not turn else 0,
         decodes=terms.turns.decodes + 1,
+        chunks=terms.turns.chunks,
         order=tuple(row.id for row in (*_in_turn(left, terms.turns.order), *chosen)),
     )
     return Step(tuple(Share(row.id, 1) for row in chosen), width - len(chosen), turns)

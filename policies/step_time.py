@@ -140,6 +140,11 @@ class StepTimes:
         entry = self._decode.entries.get(_size(rows))
         return entry is not None and entry.steps >= TRIED
 
+    def tried_chunk(self, tokens: int) -> bool:
+        """Whether chunks of this size were measured often enough to be believed."""
+        entry = self._prefill.entries.get(_size(tokens))
+        return entry is not None and entry.steps >= TRIED
+
     def last(self, rows: int) -> int:
         """Return the number of the latest decode step of this width; 0 for none."""
         entry = self._decode.entries.get(_size(rows))

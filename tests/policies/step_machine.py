@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from policies.pace import Pace, worth_aborting
+from policies.pace import worth_aborting
 from policies.step import Row, Share, Step, Turns, plan
 from policies.step_time import StepTimes
 
@@ -116,10 +116,8 @@ class Machine:
     times: StepTimes = field(default_factory=StepTimes)
     turns: Turns = field(default_factory=Turns)
     aborts: int = 0
+    committed: bool = True
     steps: list[tuple[Step, float]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.pace = Pace.start(self.budget)
 
     @property
     def live(self) -> list[Job]:
@@ -141,8 +139,7 @@ class Machine:
             budget_tokens=self.budget,
             times=self.times,
             quantum_s=self.quantum_s,
-            can_abort=self.can_abort,
-            chunk_tokens=self.pace.chunk_tokens,
+            can_abort=self.can_abort and self.committed,
             idle_rows=self.idle_rows,
             turns=self.turns,
         )
@@ -160,9 +157,7 @@ class Machine:
         self.steps.append((step, took))
         members = self._members(step)
         self.commit(step.shares)
-        if max(job.urgency for job in members) < 4.0:
-            decoded = len(members[0].times_s) > 1
-            self.pace = self.pace.after_decode() if decoded else self.pace.after_chunk()
+        self.committed = self.committed or max(job.urgency for job in members) < 4.0
 
     def commit(self, shares: tuple[Share, ...]) -> None:
         jobs = {job.id: job for job in self.jobs}
@@ -190,11 +185,11 @@ class Machine:
                 elapsed_s=elapsed,
                 predicted_s=predicted_s,
                 quantum_s=self.quantum_s,
-                committed_since_abort=self.pace.committed,
+                committed_since_abort=self.committed,
             ):
                 self.now += elapsed + ABORT_S
                 self.aborts += 1
-                fits = self.times.tokens_within(self.quantum_s, tokens_max=self.budget)
-                self.pace = self.pace.after_abort(fits)
+                self.committed = False
+                self.turns = replace(self.turns, chunks=0)
                 return True
         return False

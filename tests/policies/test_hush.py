@@ -62,7 +62,8 @@ ROWS = [
 def planner() -> Planner:
     """It can break off steps, and knows that a token takes ten milliseconds."""
     made = Planner(budget_tokens=128, quantum_s=0.1, can_abort=True)
-    planned = made.next([Row(9, waiting_tokens=64, decoding=False)], idle_rows=0, now=0.0)
+    urgent = Row(9, waiting_tokens=64, decoding=False, urgency=URGENT)
+    planned = made.next([urgent], idle_rows=0, now=0.0)
     assert planned.tokens_each == 64
     made.ran(planned, rows=1, duration_s=0.64, now=0.0)
     return made
@@ -105,7 +106,7 @@ def test_the_step_that_is_due_is_short() -> None:
     """ENGINE.md 12: nobody will break it off for what runs in another worker, so it fits the quantum."""
     prompt = replace(ROWS[0], waiting_tokens=128, decoding=False)
     made = planner()
-    assert made.next([prompt], idle_rows=0, now=1.0).tokens_each == 128
+    assert made.next([prompt], idle_rows=0, now=1.0).tokens_each == 16
     made.pause(below=EQUAL, progress_s=2.0, now=1.0)
     short = made.next([prompt], idle_rows=0, now=3.0)
     assert short.tokens_each <= 10

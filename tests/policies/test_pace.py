@@ -1,9 +1,8 @@
-"""When a running step gives way, and how lesser work still gets on."""
+"""When a running step gives way."""
 
 import pytest
 
-from policies.pace import Pace, worth_aborting
-from policies.step import CHUNK_TOKENS_MIN
+from policies.pace import worth_aborting
 
 ASKED = {
     "running_urgency": 1.0,
@@ -36,32 +35,3 @@ def test_nothing_gives_way_before_lesser_work_has_finished_a_step():
 def test_a_rest_within_the_quantum_is_waited_for(elapsed_s: float, worth: bool):
     """Rule 3: and an overdue step is believed to be nearly over only while it is little overdue."""
     assert worth_aborting(**ASKED | {"elapsed_s": elapsed_s}) is worth
-
-
-def test_a_pace_starts_at_the_budget_and_stays_there():
-    assert Pace.start(128).chunk_tokens == 128
-    assert Pace.start(128).after_chunk().chunk_tokens == 128
-    assert Pace.start(128).committed
-
-
-def test_after_an_abort_chunks_start_at_the_quantum_and_double():
-    pace = Pace.start(128).after_abort(12)
-    chunks = []
-    for _ in range(5):
-        chunks.append(pace.chunk_tokens)
-        pace = pace.after_chunk()
-    assert chunks == [12, 24, 48, 96, 128]
-
-
-@pytest.mark.parametrize(("fits", "chunk"), [(0, CHUNK_TOKENS_MIN), (500, 128)])
-def test_a_chunk_is_never_shorter_than_the_shortest_nor_longer_than_the_budget(
-    fits: int, chunk: int
-):
-    assert Pace.start(128).after_abort(fits).chunk_tokens == chunk
-
-
-def test_a_step_of_either_kind_commits_and_only_a_chunk_doubles():
-    aborted = Pace.start(128).after_abort(16)
-    assert not aborted.committed
-    assert aborted.after_decode() == Pace(128, 16, committed=True)
-    assert aborted.after_chunk() == Pace(128, 32, committed=True)

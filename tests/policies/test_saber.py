@@ -130,8 +130,8 @@ def test_background_counts_as_load():
 
 
 def test_background_leaves_room():
-    """It starts beside a promise only where a load twice as large would keep it; a promised one needs no such room."""
-    crew = [candidate(1, tokens=100, within_s=1.3)]
+    """It starts beside a promise only where a larger load would keep it; a promised one needs no such room."""
+    crew = [candidate(1, tokens=100, within_s=1.25)]
     assert Saber(PACE).next([candidate(2, tokens=100, within_s=9)], crew, now=0.0).start == 2
     assert Saber(PACE).next([candidate(2, tokens=100)], crew, now=0.0).start is None
     roomy = [candidate(1, tokens=100, within_s=2.0)]
@@ -144,6 +144,24 @@ def test_the_loosest_of_a_class_goes_first():
     loose = candidate(2, tokens=100, within_s=3.0)
     deferred = candidate(3, tokens=100, within_s=30.0, klass=Class.DEFERRED)
     assert Saber(PACE).next([tight, loose, deferred], [], now=0.0).start == 2
+
+
+def test_the_shortest_of_the_demoted_goes_first():
+    """Its prompt counts as work; a more urgent class before all; who was promised nothing is one of them."""
+    late = candidate(1, tokens=300, within_s=0.1)
+    short = candidate(2, tokens=100)
+    wordy = candidate(3, tokens=90, within_s=0.1, prompt=200)
+    lesser = candidate(4, tokens=10, klass=Class.DEFERRED)
+    assert Saber(PACE).next([late, lesser, wordy, short], [], now=0.0).start == 2
+    assert Saber(PACE).next([late, lesser, wordy], [], now=0.0).start == 3
+
+
+def test_patience_goes_by_age():
+    """However much shorter those are who came later."""
+    now = PATIENCE_S + 1
+    tight = candidate(1, tokens=500, within_s=500 * 0.0122, at_s=now)
+    old, young = candidate(2, tokens=300), candidate(3, tokens=10, at_s=0.5)
+    assert Saber(PACE).next([young, old], [tight], now=now).start == 2
 
 
 def test_it_asks_to_be_woken_when_somebody_becomes_hopeless():

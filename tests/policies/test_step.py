@@ -37,7 +37,6 @@ def step(rows: list[Row], **terms) -> Step:
         "times": TIMES,
         "quantum_s": 0.05,
         "can_abort": True,
-        "chunk_tokens": 128,
         "idle_rows": 0,
         "turns": SETTLED,
     }
@@ -125,7 +124,7 @@ def test_equals_take_turns_step_by_step():
         chosen = step(rows, turns=turns)
         turns = chosen.turns
         order.append(chosen.shares[0].tokens)
-    assert order == [128, 1, 128, 1]
+    assert order == [64, 1, 64, 1]
 
 
 def test_an_equal_prompt_gets_what_the_promised_pause_allows():
@@ -194,10 +193,10 @@ def test_a_lesser_row_whose_pause_is_nearly_over_comes_earlier():
 # --- 6, 7 -------------------------------------------------------------------------------------------
 
 
-def test_a_chunk_that_can_be_aborted_has_the_length_it_is_given():
+def test_a_chunk_that_can_be_aborted_is_as_short_as_it_may_be_at_full_speed():
     """Rule 6: but a prompt that nothing can interrupt takes the whole budget."""
-    assert step([prompt(1, 500)], chunk_tokens=32).shares == (Share(1, 32),)
-    assert step([prompt(1, 500, HIGH)], chunk_tokens=32).shares == (Share(1, 128),)
+    assert step([prompt(1, 500)]).shares == (Share(1, 64),)
+    assert step([prompt(1, 500, HIGH)]).shares == (Share(1, 128),)
 
 
 def test_a_chunk_that_cannot_be_aborted_fits_the_quantum():
@@ -212,12 +211,12 @@ def test_a_chunk_that_cannot_be_aborted_fits_the_quantum():
 
 def test_short_prompts_of_one_length_go_together():
     """Rule 7: ten times twelve tokens are one step of 120."""
-    rows = [prompt(n, 12) for n in range(10)]
+    rows = [prompt(n, 12, HIGH) for n in range(10)]
     assert step(rows).shares == tuple(Share(n, 12) for n in range(10))
 
 
 def test_prompts_go_together_only_as_far_as_the_budget_reaches():
-    rows = [prompt(n, 12) for n in range(12)]
+    rows = [prompt(n, 12, HIGH) for n in range(12)]
     assert len(step(rows).shares) == 10
 
 
@@ -301,7 +300,6 @@ TERMS = st.fixed_dictionaries(
         "times": st.sampled_from([StepTimes(), TIMES, taught(flat)]),
         "quantum_s": st.sampled_from([0.0, 0.05, 1.0]),
         "can_abort": st.booleans(),
-        "chunk_tokens": st.integers(1, 256),
         "idle_rows": st.integers(0, 6),
         "turns": st.builds(
             Turns,
