@@ -45,7 +45,7 @@ CLOSE_S = 1.5
 _OF_MODEL = (Reason.NO_ROOM, Reason.LOAD_FAILED, Reason.ENGINE, Reason.POISON)
 """Ends that a word about the model explains."""
 _MEASUREMENTS = (Stepped, Prepared)
-"""Events that call for nothing and move no alarm: many a second, on the cores that compute the tokens."""
+"""Events that seldom call for anything: many a second, on the cores that compute the tokens."""
 GIB = 2**30
 
 
@@ -194,7 +194,7 @@ class Orchestrator:
         now = self._clock()
         actions = self._scheduler.handle(event, now=now)
         self.journal.append(now, event, actions)
-        if isinstance(event, _MEASUREMENTS):
+        if isinstance(event, _MEASUREMENTS) and not actions:
             return
         for action in actions:
             self._effects.perform(action)

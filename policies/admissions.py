@@ -1,6 +1,8 @@
 """Hearth's own admission: SABER's test for what was promised something, and the rest takes what is left.
 
-A class is tested against its own running requests and more urgent ones: what is less urgent hardly slows it (policies/step.py).
+A class is tested against its own running requests. What is more urgent goes first in every step, so that it is load but
+needs no test; what is less urgent hardly slows it (policies/step.py). What a person looks at is held for others' sake
+alone: its first token comes no sooner for it.
 While somebody is held nothing of a lesser class that was promised
 something takes the sequence it waits for; what was promised nothing may, since it makes way.
 """
@@ -59,10 +61,14 @@ class PromiseKeeper:
             return Verdict(start=waiting[0].id)
         held = Verdict()
         for klass, saber in self._sabers.items():
-            mine = [one for one in waiting if one.klass is klass]
+            mine = [_for_others_sake(one) for one in waiting if one.klass is klass]
             if not mine:
                 continue
-            beside = [_as_load(one) for one in running if one.klass <= klass]
+            beside = [
+                one if one.klass is klass else _untested(one)
+                for one in running
+                if one.klass <= klass
+            ]
             held = saber.next(mine, beside, now=now)
             if held.start is not None:
                 return held
@@ -72,8 +78,11 @@ class PromiseKeeper:
         return held if first is None else Verdict(start=first.id)
 
 
-def _as_load(one: Candidate) -> Candidate:
-    """One at the cursor needs no test: it goes first in every step, and is load to the others."""
-    if one.klass is Class.INTERACTIVE:
-        return replace(one, first_due_s=None, whole_due_s=None)
-    return one
+def _for_others_sake(one: Candidate) -> Candidate:
+    """One that waits, without its own promise where that is no reason to wait."""
+    return _untested(one) if one.klass is Class.FOREGROUND else one
+
+
+def _untested(one: Candidate) -> Candidate:
+    """As a load without a promise."""
+    return replace(one, first_due_s=None, whole_due_s=None)

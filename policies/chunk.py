@@ -1,7 +1,8 @@
-"""How long the chunks of a prompt are that something more urgent may break off: what is broken off was for nothing.
+"""How long the chunks of a prompt are where steps are broken off for others: what is broken off was for nothing.
 
 1. The sizes are the budget and its halves.
-2. One that is not known yet is tried, short ones first, unless a step was broken off lately: a long one might never end.
+2. One that is not known yet is tried, short ones first; where a step was broken off lately none that is longer than
+   what is known, since it might never end.
 3. Else the shortest of those that are known which reads nearly as many tokens a second as the best.
 """
 
@@ -27,8 +28,10 @@ def short_chunk(times: StepTimes, *, budget_tokens: int, cells: int, calm: bool)
     halves = [budget_tokens >> n for n in range(1, HALVINGS + 1)]
     sizes = sorted([budget_tokens, *(size for size in halves if size >= SHORTEST)])
     known = [size for size in sizes if times.tried_chunk(size)]
-    if len(known) < len(sizes) and (calm or not known):
-        return next(size for size in sizes if size not in known)  # 2
+    most = budget_tokens if calm or not known else known[-1]
+    untried = next((size for size in sizes if size not in known and size <= most), None)
+    if untried is not None:
+        return untried  # 2
     rates = {size: size / _chunk_s(times, size, cells) for size in known}
     enough = max(rates.values()) * (1 - MARGIN)
     return min(size for size, rate in rates.items() if rate >= enough)  # 3

@@ -47,6 +47,10 @@ class Dispatch:
         """When somebody may start though no event comes."""
         return min(self._wakes.values(), default=None)
 
+    def holds(self, model: str) -> bool:
+        """Whether admission holds somebody who may start when those who run have moved on."""
+        return model in self._wakes
+
     def measured(self, event: Stepped | Prepared) -> None:
         """Note how far requests are, and what steps cost."""
         if isinstance(event, Prepared):
@@ -110,6 +114,9 @@ class Dispatch:
             for other in self._leaving(model, entry, now) or ():
                 actions += self.make_way(other)
             actions.append(self._start(model, entry, now))
+        turns = [entry.turn_until_s for entry in self._book.crew(model.name)]
+        if welcome and (due_s := max(turns, default=now)) > now:  # then somebody may take its place
+            self._wakes[model.name] = min(due_s, self._wakes.get(model.name, due_s))
         return actions
 
     def _next(self, model: ModelState, waiting: Sequence[Entry], now: float) -> Entry | None:

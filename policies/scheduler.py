@@ -104,9 +104,13 @@ class Scheduler:
     def handle(self, event: Event, *, now: float) -> list[Action]:
         """Take one event into account; return the actions it calls for, in order."""
         match event:
-            case Stepped() | Prepared():  # nothing can start or leave because of a step
+            case (
+                Stepped() | Prepared()
+            ):  # a step lets nobody leave, and somebody start only who was held
                 self._measured(event, now)
-                return []
+                if not (isinstance(event, Stepped) and self._dispatch.holds(event.model)):
+                    return []
+                actions = []
             case Arrived() | Cancelled() | Foreseen() | MemoryChanged() | Tick():
                 actions = self._outer(event, now)
             case Stopped() | Loaded() | LoadFailed() | Unloaded() | EngineDied():
@@ -319,7 +323,8 @@ class Scheduler:
             before, by = model.wish, plan.wishes.get(model.name)
             model.wish = None if by is None else Wish(by, before.since_s if before else now)
             eased = eased or (before is not None and before != model.wish)
-            for entry in in_the_way(model, self._book.crew(model.name)):
+            crew = self._book.crew(model.name) if self._preempts else ()
+            for entry in in_the_way(model, crew):
                 eased = True
                 actions += self._dispatch.make_way(entry)
         for model in plan.unload:

@@ -12,8 +12,8 @@ rectangles and stream all weights for each of them (ENGINE.md), so a decode step
    steps later a decode step with the lesser rows. The chunk costs a more urgent row no more than its pause
    or, where it was promised none, the quantum. Lesser rows whose own pause would be over come every second step.
 6. A chunk is never shorter than `CHUNK_TOKENS_MIN`, so that a prompt goes on whatever was promised. A chunk that
-   something more urgent may meet is as short as it may be at full speed (policies/chunk.py) where it can be broken off,
-   else what fits the quantum.
+   something more urgent may meet fits the quantum, unless it can be broken off. Then it is as short as it may be at full
+   speed (policies/chunk.py), but the whole budget where somebody waits for the prompt and nothing was broken off lately.
 7. Equally urgent prompts of the same length go together if one step is clearly shorter than one for each.
 8. Equally urgent decoding rows go in the width that gives most tokens a second by what was measured (policies/width.py):
    all together, or fewer in turns (who decoded longest ago, then the lowest id), or padded with idle rows.
@@ -42,6 +42,8 @@ PROMPT_TURN = TURN_STEPS - 2
 """A lesser prompt's turn is a step apart from the lesser rows': nobody waits for two lesser steps in a row."""
 URGENCY_MAX = urgency(Class.INTERACTIVE)
 """Nothing is more urgent: a chunk of such a prompt is met by nobody it would have to make way for."""
+LOOSE_S = 5.0
+"""Nobody looks at the screen for the first token of a prompt that can spare more."""
 SHARED_MAX = 0.75
 """Prompts go together if that takes at most this part of their time one by one: the first of them waits for it."""
 
@@ -166,12 +168,15 @@ def _own_chunk_max(first: Row, terms: _Terms) -> int:
     """Rule 6."""
     if first.urgency >= URGENCY_MAX:
         return terms.budget_tokens
+    calm = terms.turns.chunks >= CALM_CHUNKS
+    if terms.can_abort and calm and first.slack_s <= LOOSE_S:
+        return terms.budget_tokens
     if terms.can_abort:
         return short_chunk(
             terms.times,
             budget_tokens=terms.budget_tokens,
             cells=first.cells,
-            calm=terms.turns.chunks >= CALM_CHUNKS,
+            calm=calm,
         )
     tokens = terms.times.tokens_within(
         terms.quantum_s, tokens_max=terms.budget_tokens, cells=first.cells

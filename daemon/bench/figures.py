@@ -13,10 +13,18 @@ from policies.request import Class
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """Of the requests of one class. A request is judged when its promise was kept or broken, not when it was open."""
+    """Of the requests of one class. Judged are those whose promise was kept or broken.
+
+    Neither is a promise that was still open when the window ended, or when a newer key took the request's place.
+    """
 
     requests: int
     failed: int
+    superseded: int
+    cut_off: int
+    """Not done when the window ended."""
+    cut_off_late: int
+    """Those of them that had waited longer than promised: judged as broken."""
     first_p50_ms: float | None
     first_p95_ms: float | None
     whole_p50_ms: float | None
@@ -60,11 +68,19 @@ def _of_class(lives: Sequence[Life]) -> ClassFigures:
     wholes_s = sorted(
         _known(one.since_arrival(one.ended_s) for one in lives if one.outcome is Outcome.DONE)
     )
-    verdicts = [kept(one, _seen_until(one)) for one in lives]
+    verdicts = [kept(one, math.inf) for one in lives]  # each has ended
     n_kept, judged = verdicts.count(True), len(verdicts) - verdicts.count(None)
+    cut_off = [
+        verdict
+        for one, verdict in zip(lives, verdicts, strict=True)
+        if one.outcome is Outcome.CANCELLED
+    ]
     return ClassFigures(
         requests=len(lives),
         failed=sum(one.outcome is Outcome.FAILED for one in lives),
+        superseded=sum(one.outcome is Outcome.SUPERSEDED for one in lives),
+        cut_off=len(cut_off),
+        cut_off_late=cut_off.count(False),
         first_p50_ms=_percentile_ms(firsts_s, 0.5),
         first_p95_ms=_percentile_ms(firsts_s, 0.95),
         whole_p50_ms=_percentile_ms(wholes_s, 0.5),
@@ -76,24 +92,10 @@ def _of_class(lives: Sequence[Life]) -> ClassFigures:
     )
 
 
-def _seen_until(life: Life) -> float:
-    """The last that is known of a request that was cut off: nothing is held against it after that."""
-    return life.ended_s or life.last_s or life.arrived_s or 0.0
-
-
-def _useful_tokens(lives: Sequence[Life]) -> float:
-    """Prompt and answer of every request that got a token. A prompt whose end was cut off is counted by its length."""
-    counted = [one for one in lives if one.prompt_tokens is not None and one.request]
-    n_bytes = sum(one.request.prompt_bytes for one in counted if one.request)
-    n_tokens = sum(one.prompt_tokens or 0 for one in counted)
-    a_byte = n_tokens / n_bytes if n_bytes else 0.0
-    total = 0.0
-    for life in lives:
-        if life.output_tokens and life.request:
-            known = life.prompt_tokens
-            total += life.request.prompt_bytes * a_byte if known is None else known
-            total += life.output_tokens
-    return total
+def _useful_tokens(lives: Sequence[Life]) -> int:
+    """Prompt and answer of every request that got a token."""
+    answered = [one for one in lives if one.output_tokens]
+    return sum((one.prompt_tokens or 0) + one.output_tokens for one in answered)
 
 
 def _known(values: Iterable[float | None]) -> list[float]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from daemon.bench.figures import Figures
 from daemon.errors import UsageError
+from policies.request import PROMISE_OF, Class
 
 PANELS = (
-    ("interactive", "first_p95_ms", "completion: first token, p95 (ms)"),
-    ("foreground", "first_p95_ms", "chat: first token, p95 (ms)"),
-    ("interactive", "kept_share", "completion: promises kept"),
+    (Class.INTERACTIVE, "first_p95_ms", "completion: first token, p95 (ms; x: none came)"),
+    (Class.FOREGROUND, "first_p95_ms", "chat: first token, p95 (ms; x: none came)"),
+    (Class.INTERACTIVE, "kept_share", "completion: share of promises kept"),
+    (Class.FOREGROUND, "kept_share", "chat: share of promises kept"),
 )
+MARKERS = "os"
 
 
 def check_plot(file: Path) -> None:
@@ -31,18 +36,43 @@ def draw(levels: Sequence[Sequence[Figures]], file: Path) -> None:
     """Write the picture; its format follows from the name."""
     from matplotlib.figure import Figure
 
-    picture = Figure(figsize=(4.5 * len(PANELS), 4), layout="constrained")
-    for place, (klass, name, title) in enumerate(PANELS, start=1):
-        axes = picture.add_subplot(1, len(PANELS), place)
+    picture = Figure(figsize=(9, 7), layout="constrained")
+    panels = picture.subplots(2, 2).flat
+    for axes, (klass, name, title) in zip(panels, PANELS, strict=True):
         for side in range(max(map(len, levels), default=0)):
-            measured = [level[side] for level in levels if side < len(level)]
-            xs = [one.streams for one in measured]
-            ys = [getattr(one.classes.get(klass), name, None) for one in measured]
-            axes.plot(xs, ys, marker="o", label=measured[0].policy)
+            _line(axes, [level[side] for level in levels if side < len(level)], side, klass, name)
         axes.set_title(title)
         axes.set_xlabel("background streams")
-        axes.legend()
+        axes.set_xticks([level[0].streams for level in levels])
+        axes.grid(alpha=0.3)
+        if name == "kept_share":
+            axes.set_ylim(-0.05, 1.05)
+        else:
+            _as_times(axes, klass)
+    picture.legend(
+        *picture.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3
+    )
     try:
         picture.savefig(file)
     except (OSError, ValueError) as error:
         raise UsageError(f"{file}: cannot be written: {error}.") from error
+
+
+def _line(axes: Any, measured: Sequence[Figures], side: int, klass: Class, name: str) -> None:
+    """A cross on the upper edge stands where no figure came about: nobody got an answer there."""
+    points = {one.streams: getattr(one.classes.get(klass.label), name, None) for one in measured}
+    look = {"color": f"C{side}", "label": measured[0].policy}
+    ys = [math.nan if y is None else y for y in points.values()]
+    axes.plot(list(points), ys, marker=MARKERS[side], **look)
+    missing = [streams for streams, y in points.items() if y is None]
+    if missing:
+        top = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+        axes.scatter(missing, [1.0] * len(missing), marker="x", color=look["color"], **top)
+
+
+def _as_times(axes: Any, klass: Class) -> None:
+    """From nothing on, with what was promised."""
+    promised_s = PROMISE_OF[klass].first_token_s
+    if promised_s is not None:
+        axes.axhline(promised_s * 1e3, color="0.4", linestyle="--", label="promised")
+    axes.set_ylim(bottom=0)

@@ -33,6 +33,8 @@ def variant(config_file: Path, policy: str) -> str:
     for section, model in zip(raw.get("model", ()), load_config(config_file).model, strict=True):
         section["path"] = str(model.path)
     raw["server"] = {"http": False}
+    if "log" in raw:
+        raw["log"].pop("journal", None)  # what is measured is none of the user's days
     raw["scheduling"] = raw.get("scheduling", {}) | {"policy": policy}
     return "".join(f"{name} = {_inline(value)}\n" for name, value in raw.items())
 
@@ -44,11 +46,12 @@ def private_daemon(folder: Path, config: str) -> Iterator[Home]:
     with _home_in(folder) as home, tempfile.TemporaryFile("w+") as said:
         home.prepare()
         child = spawn(home, ("--background",), said)
-        try:
-            _wait_for(home, child, said)
-            yield home
-        finally:
-            _end(child)
+        with _ended_with_us(child):
+            try:
+                _wait_for(home, child, said)
+                yield home
+            finally:
+                _end(child)
 
 
 def find_targets(home: Home) -> tuple[Target, Target]:
@@ -101,6 +104,20 @@ def _wait_for(home: Home, child: subprocess.Popen[str], said: Any) -> None:
         if time.monotonic() > until_s:
             raise DeadlineError(f"a model did not load in {LOAD_S_MAX:.0f} s.")
         time.sleep(POLL_S)
+
+
+@contextlib.contextmanager
+def _ended_with_us(child: subprocess.Popen[str]) -> Iterator[None]:
+    """Even if this process is killed: then the kernel closes the pipe on which a shell waits to kill the daemon.
+
+    Its workers notice their daemon's end in the same way.
+    """
+    script = ("/bin/sh", "-c", 'read -r _; kill -9 "$0"', str(child.pid))
+    with subprocess.Popen(script, stdin=subprocess.PIPE, start_new_session=True) as watcher:  # noqa: S603 - ours
+        try:
+            yield
+        finally:
+            watcher.kill()  # first of all: the number may soon be another process's
 
 
 def _end(child: subprocess.Popen[str]) -> None:

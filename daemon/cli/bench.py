@@ -33,6 +33,7 @@ ROWS = {
     "whole p95": "whole_p95_ms",
     "longest pause": "gap_max_ms",
 }
+COUNTS = ("failed", "superseded")
 
 
 def command(
@@ -158,8 +159,13 @@ def page(sides: Sequence[Figures]) -> str:
 def _class_rows(label: str, sides: Sequence[Figures]) -> list[list[str]]:
     of_class = [side.classes.get(label) for side in sides]
     rows = [[label, "requests", *(str(one.requests) if one else "-" for one in of_class), ""]]
-    if any(one and one.failed for one in of_class):
-        rows.append(["", "failed", *(str(one.failed) if one else "-" for one in of_class), ""])
+    for name in COUNTS:
+        counts = [getattr(one, name, 0) for one in of_class]
+        if any(counts):
+            rows.append(["", name, *map(str, counts), ""])
+    if any(one and one.cut_off for one in of_class):
+        shown = [f"{one.cut_off} ({one.cut_off_late} late)" if one else "-" for one in of_class]
+        rows.append(["", "cut off", *shown, ""])
     for title, name in ROWS.items():
         values = [getattr(one, name, None) for one in of_class]
         if any(value is not None for value in values):

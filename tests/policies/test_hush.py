@@ -106,7 +106,7 @@ def test_the_step_that_is_due_is_short() -> None:
     """ENGINE.md 12: nobody will break it off for what runs in another worker, so it fits the quantum."""
     prompt = replace(ROWS[0], waiting_tokens=128, decoding=False)
     made = planner()
-    assert made.next([prompt], idle_rows=0, now=1.0).tokens_each == 16
+    assert made.next([prompt], idle_rows=0, now=1.0).tokens_each == 128
     made.pause(below=EQUAL, progress_s=2.0, now=1.0)
     short = made.next([prompt], idle_rows=0, now=3.0)
     assert short.tokens_each <= 10

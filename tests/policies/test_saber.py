@@ -159,8 +159,8 @@ def test_the_shortest_of_the_demoted_goes_first():
 def test_patience_goes_by_age():
     """However much shorter those are who came later."""
     now = PATIENCE_S + 1
-    tight = candidate(1, tokens=500, within_s=500 * 0.0122, at_s=now)
-    old, young = candidate(2, tokens=300), candidate(3, tokens=10, at_s=0.5)
+    tight = candidate(1, tokens=500, within_s=500 * 0.012, at_s=now)
+    old, young = candidate(2, tokens=300), candidate(3, tokens=250, at_s=0.5)
     assert Saber(PACE).next([young, old], [tight], now=now).start == 2
 
 
@@ -177,7 +177,7 @@ def test_the_demoted_get_turns_though_the_engine_is_never_idle():
     """Out of patience, they start whatever it breaks: one at a time, the one that has waited longest first."""
     policy = Saber(PACE)
     now = PATIENCE_S + 1
-    tight = candidate(1, tokens=500, within_s=500 * 0.0122, at_s=now)
+    tight = candidate(1, tokens=500, within_s=500 * 0.012, at_s=now)
     first, second = candidate(2, tokens=100, within_s=1.0), candidate(3, tokens=100, within_s=1.0)
     assert policy.next([first, second], [tight], now=now).start == 2
     assert policy.next([second], [tight, first], now=now).start is None

@@ -124,7 +124,7 @@ def test_equals_take_turns_step_by_step():
         chosen = step(rows, turns=turns)
         turns = chosen.turns
         order.append(chosen.shares[0].tokens)
-    assert order == [64, 1, 64, 1]
+    assert order == [128, 1, 128, 1]
 
 
 def test_an_equal_prompt_gets_what_the_promised_pause_allows():
@@ -194,8 +194,9 @@ def test_a_lesser_row_whose_pause_is_nearly_over_comes_earlier():
 
 
 def test_a_chunk_that_can_be_aborted_is_as_short_as_it_may_be_at_full_speed():
-    """Rule 6: but a prompt that nothing can interrupt takes the whole budget."""
-    assert step([prompt(1, 500)]).shares == (Share(1, 64),)
+    """Rule 6: but one that somebody waits for, or that nothing can interrupt, takes the whole budget."""
+    assert step([prompt(1, 500, slack_s=60.0)]).shares == (Share(1, 64),)
+    assert step([prompt(1, 500, slack_s=1.5)]).shares == (Share(1, 128),)
     assert step([prompt(1, 500, HIGH)]).shares == (Share(1, 128),)
 
 
@@ -211,12 +212,12 @@ def test_a_chunk_that_cannot_be_aborted_fits_the_quantum():
 
 def test_short_prompts_of_one_length_go_together():
     """Rule 7: ten times twelve tokens are one step of 120."""
-    rows = [prompt(n, 12, HIGH) for n in range(10)]
+    rows = [prompt(n, 12) for n in range(10)]
     assert step(rows).shares == tuple(Share(n, 12) for n in range(10))
 
 
 def test_prompts_go_together_only_as_far_as_the_budget_reaches():
-    rows = [prompt(n, 12, HIGH) for n in range(12)]
+    rows = [prompt(n, 12) for n in range(12)]
     assert len(step(rows).shares) == 10
 
 

@@ -125,7 +125,7 @@ def test_completions_are_answered_sooner_than_before(mix: str, can_abort: bool):
 
 @pytest.mark.parametrize("mix", ["long prompts", "streams and prompts"])
 def test_a_completion_every_half_second_does_not_starve_a_prompt(mix: str):
-    """ENGINE.md 11: what completions leave of the time evaluates prompts, beside streams as urgent, at more than two fifths of full speed."""
+    """ENGINE.md 11: what completions leave of the time evaluates prompts, at more than half of full speed."""
     machine = Machine(MIXES[mix]() + completions()).run(until_s=13)
     evaluated = sum(
         share.tokens for step, _ in machine.steps for share in step.shares if share.tokens > 1
@@ -133,7 +133,7 @@ def test_a_completion_every_half_second_does_not_starve_a_prompt(mix: str):
     busy_s = 20 * (measured(1, 60) + 7 * measured(1, 1))
     left_s = machine.now - busy_s
     assert machine.aborts >= 5
-    assert evaluated - 20 * 60 > 0.4 * left_s * 128 / measured(1, 128)
+    assert evaluated - 20 * 60 > 0.5 * left_s * 128 / measured(1, 128)
 
 
 def test_a_chat_keeps_its_pause_beside_completions():

@@ -13,18 +13,17 @@ a policy that was told the plan would keep so many.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from math import inf
 from random import Random
 
 from policies.candidate import Candidate, Verdict
 from tests.sim.paper.arrivals import Arrival
-from tests.sim.paper.serving import decode_per_s, serve
+from tests.sim.paper.published import REQUESTS
+from tests.sim.paper.serving import decode_per_s
 
-BEGINNINGS = 4
+BEGINNINGS = 3
 TRIES = 400
 """Of step 2, for each beginning."""
 NEIGHBOURS_MAX = 4
@@ -35,45 +34,49 @@ NOISE = 0.6
 Plan = dict[int, float]
 """When each of those who are in it starts."""
 
-_speed = cache(decode_per_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """The policy that carries out a plan."""
-
-    plan: Plan
-    total: int
-    _left: list[int] = field(default_factory=list)
-
-    def next(
-        self, waiting: Sequence[Candidate], running: Sequence[Candidate], *, now: float
-    ) -> Verdict:
-        """Whose time has come; those out of the plan when nobody in it is left."""
-        coming = sorted((self.plan[one.id], one.id) for one in waiting if one.id in self.plan)
-        if coming:
-            start_s, number = coming[0]
-            return Verdict(start=number) if start_s <= now else Verdict(wake_s=start_s)
-        return Verdict()
+_SPEEDS = [decode_per_s(n) for n in range(REQUESTS + 1)]
 
 
 def kept_at_least(requests: Sequence[Arrival], *, prefill_s: float, seed: int) -> int:
     """Promises of one run that a clairvoyant keeps."""
-    return max(
-        len(_Search(requests, prefill_s, Random(f"{seed} {n}")).best())  # noqa: S311
-        for n in range(BEGINNINGS)
-    )
+    return len(best_plan(requests, prefill_s=prefill_s, seed=seed))
+
+
+def best_plan(
+    requests: Sequence[Arrival], *, prefill_s: float, seed: int, tries: int = TRIES
+) -> Plan:
+    """The plan with the most in it of those that some beginnings led to."""
+    searches = (_Search(requests, prefill_s, Random(f"{seed} {n}")) for n in range(BEGINNINGS))
+    return max((search.best(tries) for search in searches), key=len)
+
+
+class Planned:
+    """The policy that carries out a plan."""
+
+    def __init__(self, plan: Plan, requests: Sequence[Arrival]) -> None:
+        after_s = max(requests[number].due_s for number in plan)
+        self._starts = {one.id: plan.get(one.id, after_s) for one in requests}
+
+    def next(
+        self, waiting: Sequence[Candidate], running: Sequence[Candidate], *, now: float
+    ) -> Verdict:
+        """Whose time has come; those out of the plan when all promises are kept."""
+        start_s, number = min((self._starts[one.id], one.id) for one in waiting)
+        return Verdict(start=number) if start_s <= now else Verdict(wake_s=start_s)
 
 
 class _Search:
+    """One beginning, and what comes of it."""
+
     def __init__(self, requests: Sequence[Arrival], prefill_s: float, random: Random) -> None:
         self._requests = requests
         self._prefill_s = prefill_s
         self._random = random
 
-    def best(self) -> Plan:
+    def best(self, tries: int) -> Plan:
+        """The plan that one beginning leads to."""
         plan = self._with({}, self._requests)
-        for _ in range(TRIES):
+        for _ in range(tries):
             if len(plan) == len(self._requests):
                 break
             other = self._changed(plan)
@@ -112,7 +115,7 @@ class _Search:
 
     def _slack_s(self, one: Arrival) -> float:
         """How long it can wait for an engine of its own."""
-        return one.task.within_s - self._prefill_s - one.task.tokens / _speed(1)
+        return one.task.within_s - self._prefill_s - one.task.tokens / _SPEEDS[1]
 
 
 def keeps_all(requests: Sequence[Arrival], plan: Plan, prefill_s: float) -> bool:
@@ -121,7 +124,7 @@ def keeps_all(requests: Sequence[Arrival], plan: Plan, prefill_s: float) -> bool
     clock = free_s = 0.0
     for start_s, number in [*sorted((start_s, n) for n, start_s in plan.items()), (inf, -1)]:
         while running:
-            speed = _speed(len(running))
+            speed = _SPEEDS[len(running)]
             end_s = free_s + (running[0][0] - clock) / speed
             if end_s > start_s:
                 clock += max(0.0, start_s - free_s) * speed

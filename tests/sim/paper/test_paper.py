@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from policies.admissions_plain import FirstCome
 from tests.sim.paper.arrivals import draw
+from tests.sim.paper.clairvoyant import Planned, best_plan, keeps_all
 from tests.sim.paper.contest import POLICIES, PREFILL_S, Cell, admission, mean_percent, run
 from tests.sim.paper.published import CAPS, MIXES, SPEEDS, static_percent
 from tests.sim.paper.serving import decode_per_s, serve
@@ -64,3 +67,31 @@ def test_ours_keeps_more_promises(mix, rate):
     ours = kept.pop("ours")
     assert ours > kept.pop("published")
     assert ours > max(kept.values()) + 10
+
+
+def test_a_clairvoyant_keeps_what_it_says():
+    """Its plan, carried out by the set-up that serves every policy: all who are in it end in time, and they are many."""
+    requests = draw("w1", 10, 0)
+    plan = best_plan(requests, prefill_s=PREFILL_S, seed=0, tries=20)
+    served = serve(requests, Planned(plan, requests), prefill_s=PREFILL_S)
+    assert {one.request.id for one in served if one.kept} >= set(plan)
+    assert all(
+        one.started_s == pytest.approx(plan[one.request.id])
+        for one in served
+        if one.request.id in plan
+    )
+    assert len(plan) > sum(run(Cell("w1", 10), "ours", 0).kept.values())
+
+
+def test_a_plan_that_breaks_a_promise_is_seen():
+    """Two that are in time alone and not together."""
+    requests = [replace(one, at_s=0.0) for one in draw("w1", 1, 0)[:2]]
+    alone_s = requests[0].task.tokens / SPEEDS[1]
+    tight = [
+        replace(one, task=replace(requests[0].task, within_s=alone_s + 0.01)) for one in requests
+    ]
+    assert keeps_all(tight, {tight[0].id: 0.0}, 0.0)
+    assert keeps_all(tight, {tight[1].id: 0.009}, 0.0)
+    assert not keeps_all(tight, {tight[1].id: 0.011}, 0.0)
+    assert not keeps_all(tight, {one.id: 0.0 for one in tight}, 0.0)
+    assert not keeps_all(tight, {tight[0].id: 0.0}, 0.011)
