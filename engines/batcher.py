@@ -239,7 +239,7 @@ class Batcher:
         began = self._clock()
         rows = [self._row(run, began) for run in runs]
         if self._terms.abilities.abort and not self._cache.turning:
-            self._interrupt.begin(planned, began, committed=self._planner.committed)
+            self._interrupt.begin(planned, began, committed=self._planner.may_abort(planned))
         padding = self._padding(feeds, planned)
         code = self._cache.evaluate(feeds, padding)
         self._interrupt.end()
@@ -256,7 +256,7 @@ class Batcher:
             for index, run in enumerate(runs):
                 self._draw(run, index, out)
         elif code == ABORTED:
-            self._planner.aborted()
+            self._planner.aborted(planned)
         else:
             self._recover(code, planned, out)
 

@@ -229,7 +229,7 @@ class FakeEngine:
             longest_cells=planned.longest_cells,
         )
         timer = self._later(lasts_s, lambda: self._end_step(planner, planned, lasts_s))
-        self._running = _Running(planned, now, planner.committed, timer)
+        self._running = _Running(planned, now, planner.may_abort(planned), timer)
 
     def _rest(self, rest_s: float) -> None:
         """All that is inside is paused: go on when a step of it is due."""
@@ -252,12 +252,12 @@ class FakeEngine:
         )
         if worth:
             self._timers.pop(running.timer).cancel()
-            self._later(self._knobs.abort_s, lambda: self._end_aborted(planner))
+            self._later(self._knobs.abort_s, lambda: self._end_aborted(planner, running.planned))
 
-    def _end_aborted(self, planner: Planner) -> None:
+    def _end_aborted(self, planner: Planner, planned: Planned) -> None:
         """Nothing of the step stays."""
         self._running = None
-        planner.aborted()
+        planner.aborted(planned)
         self._go_on()
 
     def _end_step(self, planner: Planner, planned: Planned, lasted_s: float) -> None:

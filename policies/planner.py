@@ -6,10 +6,10 @@ Pure: the worker tells how long a step took and how it ended.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from policies.hush import Hush
-from policies.step import URGENCY_MAX, Row, Share, Step, Turns, plan
+from policies.step import Row, Share, Step, Turns, plan
 from policies.step_time import StepTimes
 
 
@@ -44,7 +44,6 @@ class Planner:
         self._quantum_s = quantum_s
         self._can_abort = can_abort
         self._times = StepTimes()
-        self._committed = True
         self._turns = Turns()
         self._hush = Hush()
 
@@ -65,15 +64,14 @@ class Planner:
         """Whether work of that urgency may step now."""
         return self._hush.allows(urgency, now)
 
-    @property
-    def committed(self) -> bool:
-        """Whether lesser work has finished a step since the last abort."""
-        return self._committed
+    def may_abort(self, planned: Planned) -> bool:
+        """Whether a step may be broken off: not if its like was, and has made no step since."""
+        return planned.urgency > self._turns.owed
 
     def next(self, rows: Sequence[Row], *, idle_rows: int, now: float) -> Planned:
         """Choose the next step of those rows that may step now; `idle_rows` sequences can pad it.
 
-        Right after an abort, and while a pause lasts, no step may be broken off: each is short from the start.
+        While a pause lasts nobody breaks off a step for what is more urgent elsewhere: each is short from the start.
         """
         rows = [row for row in rows if self.allows(row.urgency, now)]
         step = plan(
@@ -81,7 +79,7 @@ class Planner:
             budget_tokens=self._budget_tokens,
             times=self._times,
             quantum_s=self._quantum_s,
-            can_abort=self._can_abort and self._committed and not self._hush.lasts,
+            can_abort=self._can_abort and not self._hush.lasts,
             idle_rows=idle_rows,
             turns=self._turns,
         )
@@ -99,7 +97,7 @@ class Planner:
 
     def ran(self, planned: Planned, *, rows: int | None, duration_s: float, now: float) -> None:
         """A step ran to its end, in one graph of so many rows; None where it took several, which say nothing."""
-        self._turns = planned.step.turns
+        self._turns = planned.step.turns.after_step(planned.urgency)
         self._hush = self._hush.stepped(planned.least_urgency, now)
         if rows is not None:
             self._times.observe(
@@ -108,9 +106,7 @@ class Planner:
                 longest_cells=planned.longest_cells,
                 duration_s=duration_s,
             )
-        self._committed = self._committed or planned.urgency < URGENCY_MAX
 
-    def aborted(self) -> None:
+    def aborted(self, planned: Planned) -> None:
         """A step was broken off for something more urgent."""
-        self._committed = False
-        self._turns = replace(self._turns, chunks=0)
+        self._turns = self._turns.after_abort(planned.urgency)

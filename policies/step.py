@@ -26,6 +26,7 @@ steps in a row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -89,8 +90,20 @@ class Turns:
     """Decode steps so far."""
     chunks: int = CALM_CHUNKS
     """Chunks since a step was broken off."""
+    broken: float = -math.inf
+    """The urgency of that step."""
+    owed: float = -math.inf
+    """The same, until such work has made a step: that one is not broken off (ENGINE.md 11)."""
     order: tuple[int, ...] = ()
     """The decoding rows, who decoded longest ago first. Clocks cannot say it: rows of one step differ by their sampling."""
+
+    def after_abort(self, urgency: float) -> Turns:
+        """A step of that urgency was broken off."""
+        return replace(self, chunks=0, broken=urgency, owed=urgency)
+
+    def after_step(self, urgency: float) -> Turns:
+        """A step of that urgency ran to its end."""
+        return replace(self, owed=-math.inf) if urgency <= self.owed else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +140,7 @@ def plan(
 ) -> Step:
     """Choose the next step; it is empty only where there are no rows.
 
-    `can_abort`: whether this step may be broken off. `idle_rows` are sequences that nobody uses, for padding. Pass `turns` of the last step that ran.
+    `can_abort`: whether the backend can break this step off. `idle_rows` are sequences that nobody uses, for padding. Pass `turns` of the last step that ran.
     """
     terms = _Terms(budget_tokens, times, quantum_s, can_abort, idle_rows, turns)
     rows = [row for row in rows if row.alone][:1] or rows  # 1
@@ -168,10 +181,12 @@ def _own_chunk_max(first: Row, terms: _Terms) -> int:
     """Rule 6."""
     if first.urgency >= URGENCY_MAX:
         return terms.budget_tokens
-    calm = terms.turns.chunks >= CALM_CHUNKS
-    if terms.can_abort and calm and first.slack_s <= LOOSE_S:
+    turns = terms.turns
+    calm = turns.chunks >= CALM_CHUNKS or first.urgency > turns.broken
+    may_abort = terms.can_abort and first.urgency > turns.owed
+    if may_abort and calm and first.slack_s <= LOOSE_S:
         return terms.budget_tokens
-    if terms.can_abort:
+    if may_abort:
         return short_chunk(
             terms.times,
             budget_tokens=terms.budget_tokens,
@@ -261,10 +276,11 @@ def _decode(decoding: Sequence[Row], prompts: Sequence[Row], terms: _Terms) -> S
         order, width = _with_company(_late(top, lesser, terms) or top, decoding, terms)
     chosen, left = order[:width], order[width:]
     kept_out = any(row.urgency < urgency_max for row in (*left, *prompts))
-    turns = Turns(
+    turns = replace(
+        terms.turns,
+        prefilled=False,
         held_back=terms.turns.held_back + 1 if kept_out and not turn else 0,
         decodes=terms.turns.decodes + 1,
-        chunks=terms.turns.chunks,
         order=tuple(row.id for row in (*_in_turn(left, terms.turns.order), *chosen)),
     )
     return Step(tuple(Share(row.id, 1) for row in chosen), width - len(chosen), turns)

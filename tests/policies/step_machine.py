@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from policies.pace import worth_aborting
 from policies.step import Row, Share, Step, Turns, plan
@@ -116,7 +116,6 @@ class Machine:
     times: StepTimes = field(default_factory=StepTimes)
     turns: Turns = field(default_factory=Turns)
     aborts: int = 0
-    committed: bool = True
     steps: list[tuple[Step, float]] = field(default_factory=list)
 
     @property
@@ -139,7 +138,7 @@ class Machine:
             budget_tokens=self.budget,
             times=self.times,
             quantum_s=self.quantum_s,
-            can_abort=self.can_abort and self.committed,
+            can_abort=self.can_abort,
             idle_rows=self.idle_rows,
             turns=self.turns,
         )
@@ -153,11 +152,10 @@ class Machine:
             return
         self.now += took
         self.times.observe(**shape, duration_s=took)
-        self.turns = step.turns
         self.steps.append((step, took))
         members = self._members(step)
         self.commit(step.shares)
-        self.committed = self.committed or max(job.urgency for job in members) < 4.0
+        self.turns = step.turns.after_step(max(job.urgency for job in members))
 
     def commit(self, shares: tuple[Share, ...]) -> None:
         jobs = {job.id: job for job in self.jobs}
@@ -185,11 +183,10 @@ class Machine:
                 elapsed_s=elapsed,
                 predicted_s=predicted_s,
                 quantum_s=self.quantum_s,
-                committed_since_abort=self.committed,
+                committed_since_abort=running > self.turns.owed,
             ):
                 self.now += elapsed + ABORT_S
                 self.aborts += 1
-                self.committed = False
-                self.turns = replace(self.turns, chunks=0)
+                self.turns = self.turns.after_abort(running)
                 return True
         return False

@@ -98,7 +98,7 @@ def test_an_aborted_step_puts_nothing_off() -> None:
     """It was no step: what is due stays due."""
     made = planner()
     made.pause(below=EQUAL, progress_s=2.0, now=1.0)
-    made.aborted()
+    made.aborted(made.next(ROWS[:1], idle_rows=0, now=0.5))
     assert made.due_s == 3.0
 
 

@@ -200,6 +200,15 @@ def test_a_chunk_that_can_be_aborted_is_as_short_as_it_may_be_at_full_speed():
     assert step([prompt(1, 500, HIGH)]).shares == (Share(1, 128),)
 
 
+def test_after_an_abort_its_like_is_short_and_whoever_it_was_for_is_not():
+    """Rule 6, ENGINE.md 11: what was broken off makes a step of the quantum first, which is not broken off."""
+    turns = SETTLED.after_abort(LOW)
+    assert step([prompt(1, 500)], turns=turns).shares == (Share(1, CHUNK_TOKENS_MIN),)
+    assert step([prompt(1, 500, MIDDLE)], turns=turns).shares == (Share(1, 128),)
+    assert step([prompt(1, 500)], turns=turns.after_step(MIDDLE)).shares[0].tokens <= 12
+    assert step([prompt(1, 500)], turns=turns.after_step(LOW)).shares == (Share(1, 64),)
+
+
 def test_a_chunk_that_cannot_be_aborted_fits_the_quantum():
     """Rule 6, ENGINE.md 12: lesser work respects the quantum too, and a chunk is never shorter than the shortest."""
     (share,) = step([prompt(1, 500)], can_abort=False, quantum_s=0.1).shares
