@@ -46,16 +46,18 @@ def frees(
 ) -> list[Entry] | None:
     """Who of the crew (those who hold a sequence) makes way for this request; None where it has to wait.
 
-    1. Nobody shares steps with one that is alone, nor does that one with anybody.
+    1. Nobody shares steps with one that is alone, nor does that one with anybody; for a keystroke it makes way.
     2. So many have been asked to leave and have not yet that no more are asked.
     3. What was promised something, but is not at the cursor, leaves one sequence to those who are: a completion
        then finds it free, or taken by work that was promised nothing.
     4. A sequence is free.
     5. One lesser request makes way: the least urgent, of those the latest.
     """
-    if not _may_share(crew, entry):  # 1
-        return None
     running = [other for other in crew if other.stage is Stage.RUNNING]
+    if crew and entry.alone:  # 1
+        return None
+    if lone := [other for other in running if other.alone]:
+        return lone if _yields(lone[0], entry, now) else None
     cap = sequences(model)
     if len(crew) >= 2 * cap:  # 2
         return None

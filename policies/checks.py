@@ -24,7 +24,9 @@ def _check_crew(book: Book, model: ModelState, *, preempts: bool) -> None:
     assert len(crew) <= 2 * sequences(model), f"{model.name}: too many on their way out"
     if preempts:
         assert promised(running) <= promised_max(model), f"{model.name}: the reserve is taken"
-    assert len(crew) <= 1 or not any(entry.alone for entry in crew), f"{model.name}: not alone"
+    assert len(running) <= 1 or not any(entry.alone for entry in running), (
+        f"{model.name}: not alone"
+    )
     assert all(entry.stage is not Stage.QUEUED for entry in crew)
     assert all(entry.stage is Stage.STOPPING for entry in crew if entry.ended)
 

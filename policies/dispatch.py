@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from policies.baselines import gap_s, slack_s, urgency
@@ -25,7 +26,7 @@ from policies.roster import ModelState, Roster
 from policies.view import Phase
 
 WINDOW = 32
-"""How many of those that wait for a model admission is shown: the first in order."""
+"""How many of a class that wait for a model are looked at: the first in order."""
 BYTES_A_TOKEN = 3.0
 """Of code, before a worker has laid the prompt out."""
 
@@ -39,7 +40,10 @@ class Dispatch:
         self._limits = limits
         self._regime = regime
         self._lengths = Lengths()
-        self._admissions: dict[str, Admission] = {}
+        self._admissions: dict[tuple[str, int], Admission] = {}
+        """By model, and the sequences it had: another load may offer more."""
+        self._held: set[str] = set()
+        """Models of which somebody who could start does not, for admission's reasons."""
         self._wakes: dict[str, float] = {}
         """When a model's admission wants to be asked again."""
 
@@ -49,7 +53,7 @@ class Dispatch:
 
     def holds(self, model: str) -> bool:
         """Whether admission holds somebody who may start when those who run have moved on."""
-        return model in self._wakes
+        return model in self._held
 
     def measured(self, event: Stepped | Prepared) -> None:
         """Note how far requests are, and what steps cost."""
@@ -72,6 +76,7 @@ class Dispatch:
         actions: list[Action] = []
         for model in self._roster:
             self._wakes.pop(model.name, None)
+            self._held.discard(model.name)
             if model.phase is Phase.READY and self._book.queue(model.name):
                 actions += self._fill(model, now)
         return actions
@@ -109,7 +114,7 @@ class Dispatch:
             for entry in self._book.queue(model.name)
             if is_welcome(model, entry, limits=self._limits, now=now)
         ]
-        while entry := self._next(model, welcome[:WINDOW], now):
+        while entry := self._next(model, _first_of_each_class(welcome), now):
             welcome.remove(entry)
             for other in self._leaving(model, entry, now) or ():
                 actions += self.make_way(other)
@@ -139,13 +144,21 @@ class Dispatch:
         return self._admitted(model, able, now)  # 3
 
     def _able(self, model: ModelState, waiting: Sequence[Entry], now: float) -> list[Entry]:
-        """Who would find a place; those of one class all would, or none, but for who must be alone."""
+        """Who would find a place; those of one class all would, or none, but for who must be alone.
+
+        Who must and cannot yet lets nobody pass who is behind: else there would always be somebody.
+        """
         found: dict[tuple[Class, bool], bool] = {}
+        able = []
         for entry in waiting:
             alike = (entry.request.klass, entry.alone)
             if alike not in found:
                 found[alike] = self._leaving(model, entry, now) is not None
-        return [entry for entry in waiting if found[entry.request.klass, entry.alone]]
+            if found[alike]:
+                able.append(entry)
+            elif entry.alone:
+                break
+        return able
 
     def _leaving(self, model: ModelState, entry: Entry, now: float) -> list[Entry] | None:
         """Who makes way for it; None where it has to wait."""
@@ -157,11 +170,11 @@ class Dispatch:
     def _admitted(self, model: ModelState, able: Sequence[Entry], now: float) -> Entry | None:
         if not able:
             return None
-        admission = self._admissions.get(model.name)
+        cap = sequences(model)
+        admission = self._admissions.get((model.name, cap))
         if admission is None:
-            admission = self._admissions[model.name] = self._regime.admission(
-                sequences(model), model.costs
-            )
+            admission = self._regime.admission(cap, model.costs)
+            self._admissions[model.name, cap] = admission
         crew = self._book.crew(model.name)
         verdict = admission.next(
             [self._candidate(entry) for entry in able],
@@ -170,6 +183,8 @@ class Dispatch:
         )
         if verdict.wake_s is not None:
             self._wakes[model.name] = verdict.wake_s
+        if verdict.start is None:
+            self._held.add(model.name)
         return next((entry for entry in able if entry.request.id == verdict.start), None)
 
     def _candidate(self, entry: Entry) -> Candidate:
@@ -207,3 +222,14 @@ class Dispatch:
 
 def _due(entry: Entry, within_s: float | None) -> float | None:
     return None if within_s is None else entry.arrived_s + within_s
+
+
+def _first_of_each_class(waiting: Sequence[Entry]) -> list[Entry]:
+    """The first `WINDOW` of each class, in order: a flood of one hides no other."""
+    seen: Counter[Class] = Counter()
+    shown = []
+    for entry in waiting:
+        seen[entry.request.klass] += 1
+        if seen[entry.request.klass] <= WINDOW:
+            shown.append(entry)
+    return shown

@@ -68,7 +68,7 @@ class Saber:
         self, waiting: Sequence[Candidate], running: Sequence[Candidate], *, now: float
     ) -> Verdict:
         """The next to start, or when somebody's case changes though nothing happens."""
-        if self._turn is not None and all(one.id != self._turn for one in (*waiting, *running)):
+        if self._turn is not None and all(one.id != self._turn for one in running):
             self._turn = None
         halt_s = sum(self._pace.prefill_s(one.prompt_tokens) for one in running)
         crew = self._guarded(sorted(share_of(one, now) for one in running), halt_s)
@@ -77,11 +77,13 @@ class Saber:
         others = [each for each in newcomers if not each.timely]
         others.sort(key=lambda each: (each.one.klass, each.work_s, each.one.id))
         timely.sort(key=lambda each: (each.one.klass, each.tightness, each.one.id))
-        start = self._first_that_fits(timely, crew, halt_s)
+        start = None
+        if self._turn is None:
+            start = self._turn = self._out_of_patience(others, now)
+        if start is None:
+            start = self._first_that_fits(timely, crew, halt_s)
         if start is None and not timely:
             start = self._first_with_room(others, crew, halt_s)
-        if start is None and self._turn is None:
-            start = self._turn = self._out_of_patience(others, now)
         return Verdict(start=start, wake_s=self._wake_s(timely, others, now))
 
     def _guarded(self, crew: list[Share], halt_s: float) -> list[Share]:

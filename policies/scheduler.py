@@ -228,7 +228,8 @@ class Scheduler:
         if entry.ended:  # 2
             return []
         if event.halt in _END_OF:  # 3
-            self._dispatch.answered(entry)
+            if event.halt is Halt.DONE:
+                self._dispatch.answered(entry)
             outcome, reason = _END_OF[event.halt]
             return self._book.end(entry, outcome, Reason.TOO_LONG if event.too_long else reason)
         if asked and event.halt in (Halt.STOPPED, Halt.PARKED):  # 4

@@ -130,7 +130,17 @@ def test_a_command_that_is_none(hearth, arguments: tuple[str, ...]) -> None:
 
 def test_help_and_version(hearth) -> None:
     assert hearth.run("--version").stdout == "hearth 0.1.0\n"
-    for command in ("serve", "stop", "status", "complete", "models", "doctor", "lsp", "explain", "bench"):
+    for command in (
+        "serve",
+        "stop",
+        "status",
+        "complete",
+        "models",
+        "doctor",
+        "lsp",
+        "explain",
+        "bench",
+    ):
         answer = hearth.run(command, "--help")
         assert answer.returncode == 0
         assert f"Usage: hearth {command}" in answer.stdout

@@ -24,7 +24,7 @@ def ask(number: int, kind: Kind = Kind.COMPLETE, name: str = "m", **facts) -> Ar
             kind=kind,
             klass=klass,
             model=name,
-            prompt_bytes=400,
+            prompt_bytes=facts.pop("prompt_bytes", 400),
             tokens_max=16,
             client=facts.pop("client", "editor"),
             promise=facts.pop("promise", PROMISE_OF[klass]),
