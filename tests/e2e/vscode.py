@@ -46,10 +46,11 @@ class CodeServer:
             "EXTENSIONS_GALLERY": '{"serviceUrl":""}',  # It asks nobody for extensions.
         }
         (self._user / "User").mkdir(parents=True)
-        (self._user / "User/settings.json").write_text(
-            # Named, since VS Code takes its PATH from a login shell.
-            json.dumps({**SETTINGS, "hearth.path": str(program)})
-        )
+        (self._user / "User/settings.json").write_text(json.dumps(SETTINGS))
+        # Named, since VS Code takes its PATH from a login shell. A program's place is the machine's affair: where the
+        # window is remote, as code-server's is, it counts in this file alone.
+        (self._user / "Machine").mkdir()
+        (self._user / "Machine/settings.json").write_text(json.dumps({"hearth.path": str(program)}))
         self._config = folder / "config.yaml"
         self._config.write_text("")
         self.url = ""
