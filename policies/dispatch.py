@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from policies.baselines import gap_s, slack_s, urgency
@@ -25,7 +24,7 @@ from policies.request import Class
 from policies.roster import ModelState, Roster
 from policies.view import Phase
 
-WINDOW = 32
+WINDOW = 8
 """How many of a class that wait for a model are looked at: the first in order."""
 BYTES_A_TOKEN = 3.0
 """Of code, before a worker has laid the prompt out."""
@@ -109,20 +108,30 @@ class Dispatch:
 
     def _fill(self, model: ModelState, now: float) -> list[Action]:
         actions: list[Action] = []
-        welcome = [
-            entry
-            for entry in self._book.queue(model.name)
-            if is_welcome(model, entry, limits=self._limits, now=now)
-        ]
-        while entry := self._next(model, _first_of_each_class(welcome), now):
-            welcome.remove(entry)
+        shown = self._shown(model, now)
+        while entry := self._next(model, shown, now):
             for other in self._leaving(model, entry, now) or ():
                 actions += self.make_way(other)
             actions.append(self._start(model, entry, now))
+            shown = self._shown(model, now)
         turns = [entry.turn_until_s for entry in self._book.crew(model.name)]
-        if welcome and (due_s := max(turns, default=now)) > now:  # then somebody may take its place
+        if shown and (due_s := max(turns, default=now)) > now:  # then somebody may take its place
             self._wakes[model.name] = min(due_s, self._wakes.get(model.name, due_s))
         return actions
+
+    def _shown(self, model: ModelState, now: float) -> list[Entry]:
+        """Those who may be taken though somebody may wait for the model's memory: the first `WINDOW` of each class.
+
+        A flood of one class hides no other.
+        """
+        left = dict.fromkeys(Class, WINDOW)
+        shown = []
+        for entry in self._book.queue(model.name):
+            klass = entry.request.klass
+            if left[klass] and is_welcome(model, entry, limits=self._limits, now=now):
+                left[klass] -= 1
+                shown.append(entry)
+        return shown
 
     def _next(self, model: ModelState, waiting: Sequence[Entry], now: float) -> Entry | None:
         """Who starts next.
@@ -222,14 +231,3 @@ class Dispatch:
 
 def _due(entry: Entry, within_s: float | None) -> float | None:
     return None if within_s is None else entry.arrived_s + within_s
-
-
-def _first_of_each_class(waiting: Sequence[Entry]) -> list[Entry]:
-    """The first `WINDOW` of each class, in order: a flood of one hides no other."""
-    seen: Counter[Class] = Counter()
-    shown = []
-    for entry in waiting:
-        seen[entry.request.klass] += 1
-        if seen[entry.request.klass] <= WINDOW:
-            shown.append(entry)
-    return shown
