@@ -5,64 +5,41 @@ What vLLM, Ollama and SGLang offer is the first of them. They look at no promise
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from policies.candidate import Candidate, Verdict
 from policies.request import Class
 
 
-@dataclass(frozen=True, slots=True)
-class FirstCome:
-    """At most `cap` at once, in order of arrival whatever their class: the static cap of the SABER paper."""
-
-    cap: int
-
-    def next(
-        self, waiting: Sequence[Candidate], running: Sequence[Candidate], *, now: float
-    ) -> Verdict:
-        """The one that has waited longest, while there is room."""
-        del now
-        if not waiting or len(running) >= self.cap:
-            return Verdict()
-        return Verdict(start=min(waiting, key=lambda one: (one.arrived_s, one.id)).id)
-
-
-@dataclass(frozen=True, slots=True)
-class ByClass:
-    """At most `cap` at once, the most urgent class first, each class in order of arrival: strict priority."""
-
-    cap: int
-
-    def next(
-        self, waiting: Sequence[Candidate], running: Sequence[Candidate], *, now: float
-    ) -> Verdict:
-        """The first of the most urgent class that waits, while there is room."""
-        del now
-        if not waiting or len(running) >= self.cap:
-            return Verdict()
-        return Verdict(start=min(waiting, key=lambda one: (one.klass, one.arrived_s, one.id)).id)
-
-
 @dataclass(slots=True)
-class RoundRobin:
-    """At most `cap` at once, the classes in turn, each in order of arrival: nobody's flood stops another's drop."""
+class Capped:
+    """At most `cap` at once: the class of the smallest rank first, each class in order of arrival."""
 
     cap: int
+    rank: Callable[[Class, Class], int]
+    """Of a class, given the class that started last."""
     last: Class = Class.SPECULATIVE
-    """The class that had the last turn."""
+    """The class that started last; at first the last of all, so that the first turn is the most urgent one's."""
 
     def next(
         self, waiting: Sequence[Candidate], running: Sequence[Candidate], *, now: float
     ) -> Verdict:
-        """The first of the next class that has somebody waiting, while there is room."""
+        """The first by rank, then by arrival, while there is room."""
         del now
         if not waiting or len(running) >= self.cap:
             return Verdict()
-        first = min(waiting, key=lambda one: (self._distance(one.klass), one.arrived_s, one.id))
+        first = min(
+            waiting, key=lambda one: (self.rank(one.klass, self.last), one.arrived_s, one.id)
+        )
         self.last = first.klass
         return Verdict(start=first.id)
 
-    def _distance(self, klass: Class) -> int:
-        """How many turns until this class has its own."""
-        return (klass - self.last - 1) % len(Class)
+
+FirstCome = partial(Capped, rank=lambda *_: 0)
+"""In order of arrival whatever their class: the static cap of the SABER paper."""
+ByClass = partial(Capped, rank=lambda klass, _: klass)
+"""The most urgent class first: strict priority."""
+RoundRobin = partial(Capped, rank=lambda klass, last: (klass - last - 1) % len(Class))
+"""The classes in turn: nobody's flood stops another's drop. The rank is how many turns a class still has to wait."""

@@ -17,7 +17,7 @@ from engines.engine import Loaded, Usage
 from engines.fake_knobs import Knobs, steady
 from lsp.assistant import Query, Related
 from policies.view import Phase
-from tests.daemon.test_assistant import CODER, ready, run, world
+from tests.daemon.world import CODER, ready, run, world
 
 CART = """\
 from shop.stock import Warehouse, reserve_items

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from tests.fuzz.mutations import ODD, mutated
+from tests.fuzz.mutations import ODD, drawn
 
 VALID = [
     'root ::= "a"',
@@ -114,7 +114,4 @@ MAKERS = [deep, recursive, repeated, wide, optional, chained, broken]
 
 def grammar(rng: Random) -> str:
     """One hostile grammar; half of them are valid ones with damage."""
-    if rng.random() < 0.5:
-        return mutated(rng, rng.choice(VALID))
-    text = rng.choice(MAKERS)(rng)
-    return mutated(rng, text) if rng.random() < 0.3 else text
+    return drawn(rng, VALID, MAKERS, valid_share=0.5, damaged_share=0.3)

@@ -1,5 +1,6 @@
-"""Damage done to what was valid: the inputs nearest to those that code was written for."""
+"""Damage done to what was valid, which makes the inputs nearest to those that code was written for, and how often."""
 
+from collections.abc import Callable, Sequence
 from random import Random
 
 ODD = ["\x00", "\ud800", "\udfff", "\u200b", "\u202e", "\ufeff", "\x1b", "\U0010ffff", "é", "\r"]
@@ -15,6 +16,21 @@ MARKS = [
     "$ref",
 ]
 ROUNDS_MAX = 8
+
+
+def drawn(
+    rng: Random,
+    valid: Sequence[str],
+    makers: Sequence[Callable[[Random], str]],
+    *,
+    valid_share: float,
+    damaged_share: float,
+) -> str:
+    """A valid text with damage, or one that a maker makes, of which `damaged_share` (0 to 1) get damage too."""
+    if rng.random() < valid_share:
+        return mutated(rng, rng.choice(valid))
+    text = rng.choice(makers)(rng)
+    return mutated(rng, text) if rng.random() < damaged_share else text
 
 
 def mutated(rng: Random, text: str) -> str:

@@ -10,7 +10,7 @@ from random import Random
 
 from engines.engine import Message
 from engines.template import ChatTemplate, ChatTemplateError
-from tests.fuzz.mutations import mutated
+from tests.fuzz.mutations import drawn
 
 MIB = 1 << 20
 RENDER_S_MAX = 0.25
@@ -115,10 +115,7 @@ MAKERS = [endless, recursion, growth, bomb, bomb, escape, deep]
 
 def template(rng: Random) -> str:
     """One hostile template; a third of them are valid ones with damage."""
-    if rng.random() < 0.34:
-        return mutated(rng, rng.choice(VALID))
-    text = rng.choice(MAKERS)(rng)
-    return mutated(rng, text) if rng.random() < 0.2 else text
+    return drawn(rng, VALID, MAKERS, valid_share=0.34, damaged_share=0.2)
 
 
 @dataclass(frozen=True)

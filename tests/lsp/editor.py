@@ -105,6 +105,12 @@ def span(start, end, line=0):
     return {"start": at(line, start), "end": at(line, end)}
 
 
+def only(answer):
+    """The one item of an answer."""
+    (item,) = answer["items"]
+    return item
+
+
 @asynccontextmanager
 async def serving(assistant, tmp_path, **options):
     """An endpoint on a Unix socket; gives a function that connects one more editor, and the endpoint."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 
 from lsp.assistant import Draft, Status
+from tests.lsp.editor import serving
 
 
 class Scripted:
     """Answers each query with `answer`. While `held`, an answer waits for `release`."""
 
-    def __init__(self, answer=""):
+    def __init__(self, answer="", *, held=False):
         self.answer = answer
-        self.held = False
+        self.held = held
         self.queries = asyncio.Queue()
         self.waiting = []
         self.withdrawn = []
@@ -55,3 +56,16 @@ class Scripted:
         self.state = status
         for listener in tuple(self.listeners):
             listener(status)
+
+
+def run(scenario, tmp_path, assistant=None, **options):
+    """Play a scenario of one editor, connected and ready, and its assistant."""
+    assistant = assistant or Scripted()
+
+    async def body():
+        async with serving(assistant, tmp_path, **options) as (connect, _):
+            editor = await connect()
+            await editor.initialize()
+            await scenario(editor, assistant)
+
+    asyncio.run(asyncio.wait_for(body(), 20))

@@ -1,4 +1,4 @@
-"""One editor and its documents, over a real socket."""
+"""One editor and its documents, over a real socket: what the assistant is given of them, and what the editor is told."""
 
 from __future__ import annotations
 
@@ -7,27 +7,8 @@ import asyncio
 import pytest
 
 from lsp.assistant import Status
-from tests.lsp.editor import AnswerError, at, serving, span
-from tests.lsp.scripted import Scripted
-
-SMILE = "\N{GRINNING FACE}"
-
-
-def run(scenario, tmp_path, assistant=None, **options):
-    assistant = assistant or Scripted()
-
-    async def body():
-        async with serving(assistant, tmp_path, **options) as (connect, _):
-            editor = await connect()
-            await editor.initialize()
-            await scenario(editor, assistant)
-
-    asyncio.run(asyncio.wait_for(body(), 20))
-
-
-def only(answer):
-    (item,) = answer["items"]
-    return item
+from tests.lsp.editor import serving
+from tests.lsp.scripted import Scripted, run
 
 
 def test_ghost_text_is_advertised_statically_and_the_menu_only_without_it(tmp_path):
@@ -46,25 +27,6 @@ def test_ghost_text_is_advertised_statically_and_the_menu_only_without_it(tmp_pa
     asyncio.run(body())
 
 
-def test_an_item_begins_at_the_word_and_ends_at_the_cursor(tmp_path):
-    async def scenario(editor, _):
-        editor.open("x = foo")
-        item = only(await editor.ghost(0, 7))
-        assert item["insertText"] == "foo_bar()"
-        assert item["range"] == span(4, 7)
-        assert item["command"]["arguments"] == [7, 6]
-
-    run(scenario, tmp_path, Scripted("_bar()"))
-
-
-def test_nothing_to_show_is_an_empty_list(tmp_path):
-    async def scenario(editor, _):
-        editor.open("x = ")
-        assert (await editor.ghost(0, 4))["items"] == []
-
-    run(scenario, tmp_path, Scripted(None))
-
-
 def test_an_unknown_document_is_an_empty_list(tmp_path):
     async def scenario(editor, _):
         assert (await editor.ghost(0, 4))["items"] == []
@@ -79,39 +41,6 @@ def test_a_closed_document_is_unknown(tmp_path):
         assert (await editor.ghost(0, 4))["items"] == []
 
     run(scenario, tmp_path, Scripted("1"))
-
-
-def test_an_auto_closed_quote_is_replaced_and_not_doubled(tmp_path):
-    async def scenario(editor, _):
-        editor.open('name = "Zo"')
-        item = only(await editor.ghost(0, 10))
-        assert item["insertText"] == 'Zoltan"'
-        assert item["range"] == span(8, 11)
-
-    run(scenario, tmp_path, Scripted('ltan"'))
-
-
-@pytest.mark.parametrize(("encoding", "width"), [("utf-8", 4), ("utf-16", 2), ("utf-32", 1)])
-def test_positions_are_in_the_negotiated_units(tmp_path, encoding, width):
-    assistant = Scripted("d")
-
-    async def body():
-        async with serving(assistant, tmp_path) as (connect, _):
-            editor = await connect()
-            capabilities = await editor.initialize(encodings=[encoding])
-            assert capabilities["positionEncoding"] == encoding
-            editor.open(f"'{SMILE}' + wor")
-            end = 8 + width
-            item = only(await editor.ghost(0, end))
-            assert item["range"] == span(end - 3, end)
-            editor.change(SMILE, (0, 1), (0, 1 + width))  # replaces one smile by one
-            editor.change("!", (0, 1 + width))
-            await editor.ghost(0, end + 1)
-        await assistant.queries.get()
-        query = await assistant.queries.get()
-        assert query.prefix == f"'{SMILE}!' + wor"
-
-    asyncio.run(body())
 
 
 def test_half_a_surrogate_pair_in_a_message_does_no_harm(tmp_path):
@@ -193,181 +122,6 @@ def test_a_change_without_a_range_is_the_whole_text(tmp_path):
         assert (query.prefix, query.version) == ("y = ", 2)
 
     run(scenario, tmp_path, Scripted("1"))
-
-
-def test_a_cancelled_request_is_withdrawn_and_answered_with_the_protocols_error(tmp_path):
-    async def scenario(editor, assistant):
-        editor.open("x = ")
-        request = editor.ghost(0, 4)
-        query = await assistant.queries.get()
-        editor.cancel(request)
-        with pytest.raises(AnswerError, match="32800"):
-            await request
-        assert assistant.withdrawn == [query]
-
-    assistant = Scripted()
-    assistant.held = True
-    run(scenario, tmp_path, assistant)
-
-
-def test_a_newer_request_makes_the_older_one_null_at_once_and_withdraws_it(tmp_path):
-    async def scenario(editor, assistant):
-        editor.open("x = \n")
-        older = editor.ghost(0, 4)
-        await assistant.queries.get()
-        editor.change("a", (1, 0))
-        newer = editor.ghost(1, 1)
-        assert await older is None
-        assert len(assistant.withdrawn) == 1
-        assistant.waiting[1].set_result("bc")
-        assert only(await newer)["insertText"] == "abc"
-
-    assistant = Scripted()
-    assistant.held = True
-    run(scenario, tmp_path, assistant)
-
-
-def test_an_older_answer_that_comes_in_the_same_turn_as_a_newer_request_is_null(tmp_path):
-    async def scenario(editor, assistant):
-        editor.open("x = ")
-        older, newer = editor.ghost(0, 4), editor.ghost(0, 4)
-        assert await older is None
-        assert only(await newer)["insertText"] == "1"
-
-    run(scenario, tmp_path, Scripted("1"))
-
-
-def test_the_snapshot_is_from_before_a_change_that_comes_right_behind_the_request(tmp_path):
-    async def scenario(editor, assistant):
-        editor.open("x = ")
-        request = editor.ghost(0, 4)
-        editor.change("y", (0, 0))
-        query = await assistant.queries.get()
-        assert (query.prefix, query.version) == ("x = ", 1)
-        assert await request is None
-
-    run(scenario, tmp_path, Scripted("1"))
-
-
-def _answer_after_change(tmp_path, change, answer):
-    """The result of a request whose document changes while it waits."""
-    found = []
-
-    async def scenario(editor, assistant):
-        editor.open("x = (\n)\n")
-        request = editor.ghost(0, 4)
-        await assistant.queries.get()
-        change(editor)
-        await editor.request("workspace/executeCommand", command="hearth.accepted", arguments=[])
-        assistant.waiting[0].set_result(answer)
-        found.append(await request)
-
-    assistant = Scripted()
-    assistant.held = True
-    run(scenario, tmp_path, assistant)
-    return found[0]
-
-
-def test_an_answer_is_trimmed_by_what_was_typed_since(tmp_path):
-    answer = _answer_after_change(tmp_path, lambda editor: editor.change("ma", (0, 4)), "max")
-    item = only(answer)
-    assert item["insertText"] == "x"
-    assert item["range"] == span(6, 6)
-
-
-def test_an_answer_that_was_typed_to_its_end_hides_the_ghost(tmp_path):
-    answer = _answer_after_change(tmp_path, lambda editor: editor.change("max", (0, 4)), "max")
-    assert answer["items"] == []
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda editor: editor.change("other", (0, 4)),
-        lambda editor: editor.change("", (0, 3), (0, 4)),
-        lambda editor: editor.change("\n", (0, 4)),
-        lambda editor: editor.change("# more\n", (0, 0)),
-        lambda editor: editor.notify(
-            "textDocument/didClose", textDocument={"uri": "file:///w/a.py"}
-        ),
-    ],
-    ids=["typed otherwise", "deleted", "new line", "edited above", "closed"],
-)
-def test_an_answer_that_no_longer_fits_is_null(tmp_path, change):
-    assert _answer_after_change(tmp_path, change, "max") is None
-
-
-def test_the_menus_selected_item_is_what_the_text_begins_with(tmp_path):
-    async def scenario(editor, assistant):
-        editor.open("import re\nre.ma")
-        info = {"range": span(3, 5, line=1), "text": "match"}
-        item = only(await editor.ghost(1, 5, selectedCompletionInfo=info))
-        assert (await assistant.queries.get()).prefix == "import re\nre.match"
-        assert item["insertText"] == "match(line)"
-        assert item["range"] == span(3, 5, line=1)
-
-    run(scenario, tmp_path, Scripted("(line)"))
-
-
-def test_a_selected_item_that_replaces_the_rest_of_the_word_still_does(tmp_path):
-    async def scenario(editor, assistant):
-        editor.open("re.match")
-        info = {"range": span(3, 8), "text": "fullmatch"}
-        item = only(await editor.ghost(0, 5, selectedCompletionInfo=info))
-        query = await assistant.queries.get()
-        assert (query.prefix, query.suffix) == ("re.fullmatch", "")
-        assert (item["insertText"], item["range"]) == ("fullmatch(line)", span(3, 8))
-
-    run(scenario, tmp_path, Scripted("(line)"))
-
-
-def test_a_selection_over_lines_gets_nothing(tmp_path):
-    async def scenario(editor, _):
-        editor.open("a\nb")
-        info = {"range": {"start": at(0, 0), "end": at(1, 1)}, "text": "a\nb"}
-        assert (await editor.ghost(1, 1, selectedCompletionInfo=info))["items"] == []
-
-    run(scenario, tmp_path, Scripted("1"))
-
-
-def test_an_explicit_request_says_so(tmp_path):
-    async def scenario(editor, assistant):
-        editor.open("x = ")
-        await editor.ghost(0, 4, invoked=True)
-        await editor.ghost(0, 4)
-        assert [(await assistant.queries.get()).invoked for _ in range(2)] == [True, False]
-
-    run(scenario, tmp_path, Scripted("1"))
-
-
-def test_a_menu_has_one_line_that_sorts_last_and_never_reaches_behind_the_cursor(tmp_path):
-    assistant = Scripted("t(1)\nmore")
-
-    async def body():
-        async with serving(assistant, tmp_path) as (connect, _):
-            editor = await connect()
-            await editor.initialize({})
-            editor.open("f(prin)")
-            answer = await editor.menu(0, 6)
-        assert answer["isIncomplete"]
-        item = only(answer)
-        assert item["textEdit"] == {"range": span(2, 6), "newText": "print(1)"}
-        assert item["label"] == item["filterText"] == "print(1)"
-        assert item["detail"] == "Hearth"
-        assert (await assistant.queries.get()).popup
-
-    asyncio.run(body())
-
-
-def test_a_menu_without_a_suggestion_is_empty_and_incomplete(tmp_path):
-    async def body():
-        async with serving(Scripted(None), tmp_path) as (connect, _):
-            editor = await connect()
-            await editor.initialize({})
-            editor.open("x")
-            assert await editor.menu(0, 1) == {"isIncomplete": True, "items": []}
-
-    asyncio.run(body())
 
 
 def test_acceptances_are_told_and_nonsense_is_ignored(tmp_path):
