@@ -10,12 +10,11 @@ something takes the sequence it waits for; what was promised nothing may, since 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from policies.candidate import Candidate, Verdict
 from policies.request import Class
 from policies.saber import Saber
-from policies.speed import Estimator, decode_per_s, prefill_s
+from policies.speed import decode_per_s, prefill_s
 from policies.step_model import StepModel
 
 PATIENCE_S = {Class.FOREGROUND: 3.0, Class.DEFERRED: 15.0}
@@ -24,19 +23,27 @@ SPARE = 1.0
 """What is held for requests that may come is little: those at the cursor are let in anyway."""
 
 
-@dataclass(frozen=True, slots=True)
 class CostPace:
-    """The pace of a model as its steps have shown it."""
+    """The pace of a model as its steps have shown it. A test asks for the same few speeds again and again."""
 
-    costs: Estimator
+    def __init__(self, costs: StepModel) -> None:
+        self._costs = costs
+        self._asked_at = 0
+        self._decode_per_s: dict[int, float] = {}
+        """By sequences, since the last step."""
 
     def decode_per_s(self, sequences: int) -> float:
         """Tokens per second of each of so many sequences."""
-        return decode_per_s(self.costs, sequences)
+        if self._asked_at != self._costs.steps:
+            self._asked_at = self._costs.steps
+            self._decode_per_s.clear()
+        if sequences not in self._decode_per_s:
+            self._decode_per_s[sequences] = decode_per_s(self._costs, sequences)
+        return self._decode_per_s[sequences]
 
     def prefill_s(self, tokens: int) -> float:
         """Seconds that a prompt of so many tokens takes from everyone."""
-        return prefill_s(self.costs, tokens)
+        return prefill_s(self._costs, tokens)
 
 
 class PromiseKeeper:
@@ -85,4 +92,4 @@ def _for_others_sake(one: Candidate) -> Candidate:
 
 def _untested(one: Candidate) -> Candidate:
     """As a load without a promise."""
-    return replace(one, first_due_s=None, whole_due_s=None)
+    return one._replace(first_due_s=None, whole_due_s=None)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import takewhile
+from operator import attrgetter
 
 from policies.messages import Action, End, Outcome, Park, Reason, Stop
 from policies.regimes import Order
@@ -63,8 +64,12 @@ class Book:
 
     def __init__(self, models: Sequence[str]) -> None:
         self._entries: dict[int, Entry] = {}
-        self._queues: dict[str, list[Entry]] = {name: [] for name in models}
+        self._queues: dict[str, dict[Class, list[Entry]]] = {
+            name: {klass: [] for klass in Class} for name in models
+        }
+        """Who waits, by model and class, each in order."""
         self._crews: dict[str, dict[int, Entry]] = {name: {} for name in models}
+        self._changes: Counter[str] = Counter()
         self._expiring: list[tuple[float, int]] = []
         """When those who set a limit expire, and their numbers, in this order."""
         self._placed: dict[tuple[str, str], dict[int, Entry]] = {}
@@ -76,9 +81,21 @@ class Book:
         """The live request of that number."""
         return self._entries.get(request_id)
 
-    def queue(self, model: str) -> Sequence[Entry]:
+    def queue(self, model: str) -> list[Entry]:
         """Who waits for a model, in order."""
-        return self._queues[model]
+        return sorted((entry for queue in self.queues(model) for entry in queue), key=_place)
+
+    def queues(self, model: str) -> Iterable[Sequence[Entry]]:
+        """Who waits for a model, by class, each class in order."""
+        return self._queues[model].values()
+
+    def head(self, model: str) -> Entry | None:
+        """Who of those that wait for a model is first."""
+        return min((queue[0] for queue in self.queues(model) if queue), key=_place, default=None)
+
+    def changes(self, model: str) -> int:
+        """How often it has changed who waits for a model or holds a sequence of it."""
+        return self._changes[model]
 
     def crew(self, model: str) -> Sequence[Entry]:
         """Who holds a sequence of a model, in the order they took it."""
@@ -126,7 +143,7 @@ class Book:
 
     def start(self, entry: Entry) -> None:
         """It leaves the queue and takes a sequence."""
-        self._queues[entry.request.model].remove(entry)
+        self._dequeue(entry)
         self._crews[entry.request.model][entry.request.id] = entry
         self._turn(entry, Stage.RUNNING)
 
@@ -145,7 +162,7 @@ class Book:
         actions = self.stop(entry) if entry.stage is Stage.RUNNING else []
         self._strike(entry)
         if entry.stage is Stage.QUEUED:
-            self._queues[entry.request.model].remove(entry)
+            self._dequeue(entry)
             del self._entries[entry.request.id]
         return [*actions, End(entry.request.id, outcome, reason)]
 
@@ -156,6 +173,7 @@ class Book:
     def release(self, entry: Entry, now: float) -> None:
         """Its sequence is free: it waits again, or is forgotten if its end has come."""
         del self._crews[entry.request.model][entry.request.id]
+        self._changes[entry.request.model] += 1
         if entry.ended:
             del self._entries[entry.request.id]
         else:
@@ -164,13 +182,20 @@ class Book:
 
     def _enqueue(self, entry: Entry, now: float) -> None:
         entry.queued_s = now
-        insort(self._queues[entry.request.model], entry, key=lambda entry: entry.order)
+        insort(self._queues[entry.request.model][entry.request.klass], entry, key=_place)
+        self._changes[entry.request.model] += 1
+
+    def _dequeue(self, entry: Entry) -> None:
+        queue = self._queues[entry.request.model][entry.request.klass]
+        del queue[bisect_left(queue, entry.order, key=_place)]
+        self._changes[entry.request.model] += 1
 
     def _turn(self, entry: Entry, stage: Stage) -> None:
         """One whose end has not come enters another stage."""
         klass = entry.request.klass
         self._counts[entry.stage, klass] -= 1
         self._counts[stage, klass] += 1
+        self._changes[entry.request.model] += 1
         entry.stage = stage
 
     def _strike(self, entry: Entry) -> None:
@@ -184,6 +209,9 @@ class Book:
             del self._placed[sheet][request.id]
             if not self._placed[sheet]:
                 del self._placed[sheet]
+
+
+_place = attrgetter("order")
 
 
 def _sheet(request: Request) -> tuple[str, str]:

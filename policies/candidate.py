@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from policies.request import Class
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One request of one model, waiting or running. Times are absolute, in seconds."""
+class Candidate(NamedTuple):
+    """One request of one model, waiting or running. Times are absolute, in seconds. Many are made for each decision."""
 
     id: int
     klass: Class
@@ -30,8 +28,7 @@ class Candidate:
     """Output tokens so far."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Who starts now. The scheduler asks again until nobody does."""
 
     start: int | None = None

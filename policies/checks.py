@@ -45,7 +45,7 @@ def _check_queue(book: Book, model: ModelState, *, may_hold: bool) -> None:
 
 def _check_progress(book: Book, roster: Roster, next_wakeup: float | None) -> None:
     """Whoever waits is waited for: some event is on its way, or a wake-up is named."""
-    waiting = any(book.queue(model.name) for model in roster)
+    waiting = any(book.head(model.name) for model in roster)
     moving = any(
         model.phase in (Phase.LOADING, Phase.DRAINING) or book.is_busy(model.name)
         for model in roster

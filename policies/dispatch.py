@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
+from typing import TypeAlias
 
 from policies.baselines import gap_s, slack_s, urgency
 from policies.book import Book, Entry, Stage
@@ -21,13 +23,16 @@ from policies.limits import Limits
 from policies.messages import Action, Outcome, Pause, Prepared, Reason, Start, Stepped, Unpause
 from policies.regimes import Regime
 from policies.request import Class
-from policies.roster import ModelState, Roster
+from policies.roster import ModelState, Roster, Wish
 from policies.view import Phase
 
 WINDOW = 8
 """How many of a class that wait for a model are looked at: the first in order."""
 BYTES_A_TOKEN = 3.0
 """Of code, before a worker has laid the prompt out."""
+
+_Case: TypeAlias = tuple[int, Phase, Wish | None]
+"""What can let somebody start on a model: who waits and runs, whether it is there, and whether its memory is wanted."""
 
 
 class Dispatch:
@@ -45,6 +50,8 @@ class Dispatch:
         """Models of which somebody who could start does not, for admission's reasons."""
         self._wakes: dict[str, float] = {}
         """When a model's admission wants to be asked again."""
+        self._left: dict[str, _Case] = {}
+        """How each model was left: while it is so nobody can start."""
 
     def next_wakeup(self) -> float | None:
         """When somebody may start though no event comes."""
@@ -60,6 +67,8 @@ class Dispatch:
             if entry := self._book.find(event.request_id):
                 entry.prompt_tokens = event.prompt_tokens - event.cached_tokens
             return
+        if event.model in self._held:  # those who run have moved on: it may be let in now
+            self._left.pop(event.model, None)
         self._roster[event.model].stepped(event)
         for request_id, tokens in event.emitted:
             if entry := self._book.find(request_id):
@@ -74,10 +83,13 @@ class Dispatch:
         """Start whoever may start, and park who makes way for them."""
         actions: list[Action] = []
         for model in self._roster:
+            if self._is_as_it_was(model, now):
+                continue
             self._wakes.pop(model.name, None)
             self._held.discard(model.name)
-            if model.phase is Phase.READY and self._book.queue(model.name):
+            if model.phase is Phase.READY and self._book.head(model.name):
                 actions += self._fill(model, now)
+            self._left[model.name] = self._case(model)
         return actions
 
     def make_way(self, entry: Entry) -> list[Action]:
@@ -104,6 +116,15 @@ class Dispatch:
     def _rests(self) -> bool:
         return self._regime.preempts and self._limits.rest_s > 0
 
+    def _is_as_it_was(self, model: ModelState, now: float) -> bool:
+        """Whether nothing has happened to a model since it was last looked at, nor has its time come."""
+        due_s = self._wakes.get(model.name)
+        same = self._left.get(model.name) == self._case(model)
+        return same and (due_s is None or now < due_s)
+
+    def _case(self, model: ModelState) -> _Case:
+        return (self._book.changes(model.name), model.phase, model.wish)
+
     # --- one model --------------------------------------------------------------------------------------
 
     def _fill(self, model: ModelState, now: float) -> list[Action]:
@@ -124,14 +145,11 @@ class Dispatch:
 
         A flood of one class hides no other.
         """
-        left = dict.fromkeys(Class, WINDOW)
-        shown = []
-        for entry in self._book.queue(model.name):
-            klass = entry.request.klass
-            if left[klass] and is_welcome(model, entry, limits=self._limits, now=now):
-                left[klass] -= 1
-                shown.append(entry)
-        return shown
+        shown: list[Entry] = []
+        for queue in self._book.queues(model.name):
+            welcome = (e for e in queue if is_welcome(model, e, limits=self._limits, now=now))
+            shown += islice(welcome, WINDOW)
+        return sorted(shown, key=lambda entry: entry.order)
 
     def _next(self, model: ModelState, waiting: Sequence[Entry], now: float) -> Entry | None:
         """Who starts next.

@@ -10,9 +10,8 @@ Prompts are evaluated in steps of their own that halt everyone, so what is left 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from policies.candidate import Candidate
 
@@ -31,9 +30,8 @@ class Pace(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Share:
-    """One of those who share the engine. Times are seconds from now; `inf` is a promise that is not to be kept."""
+class Share(NamedTuple):
+    """One of those who share the engine; they sort by how soon they end. Times are seconds from now; `inf` is a promise that is not to be kept."""
 
     tokens: float
     """Output tokens left."""

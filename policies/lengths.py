@@ -26,6 +26,8 @@ class Lengths:
     def __init__(self) -> None:
         self._counts: dict[Kind, list[float]] = {}
         self._seen: dict[Kind, int] = {}
+        self._asked: dict[tuple[Kind, int], float] = {}
+        """The edge of the bin where such answers end, by kind and first bin, since one ended."""
 
     def observe(self, kind: Kind, tokens: int) -> None:
         """An answer of so many tokens has ended by itself or at its limit."""
@@ -34,6 +36,7 @@ class Lengths:
             counts[index] = count * DECAY
         counts[_bin(tokens)] += 1
         self._seen[kind] = self._seen.get(kind, 0) + 1
+        self._asked.clear()
 
     def expected(self, kind: Kind, *, tokens_max: int, produced: int = 0) -> float:
         """Return the output tokens that are still to come, at least 1: nine in ten such answers need no more.
@@ -41,20 +44,26 @@ class Lengths:
         Of answers that are as long as this one already: who has written 100 tokens is not expected to have ended
         at 50. The caller's limit where too few were seen.
         """
-        left = max(1, tokens_max - produced)
-        counts = self._counts.get(kind)
-        if counts is None or self._seen[kind] < SEEN_MIN:
-            return float(left)
-        first = _bin(produced + 1)
+        left = float(max(1, tokens_max - produced))
+        if self._seen.get(kind, 0) < SEEN_MIN:
+            return left
+        asked = kind, _bin(produced + 1)
+        if asked not in self._asked:
+            self._asked[asked] = self._most(*asked)
+        return min(left, max(1.0, self._asked[asked] - produced))
+
+    def _most(self, kind: Kind, first: int) -> float:
+        """The tokens of nine in ten answers that reached a bin; without bound where too few did."""
+        counts = self._counts[kind]
         longer = sum(counts[first:])
         if longer < LONGER_MIN:
-            return float(left)
+            return math.inf
         short = SHARE * longer
         for index in range(first, BINS):
             short -= counts[index]
             if short <= 0:
-                return float(min(left, max(1, _most(index) - produced)))
-        return float(left)
+                return float(_edge(index))
+        return math.inf
 
 
 def _bin(tokens: int) -> int:
@@ -62,6 +71,6 @@ def _bin(tokens: int) -> int:
     return min(BINS - 1, math.ceil(PER_DOUBLING * math.log2(max(1, tokens))))
 
 
-def _most(index: int) -> int:
+def _edge(index: int) -> int:
     """The upper edge of a bin."""
     return math.floor(2 ** (index / PER_DOUBLING))

@@ -61,12 +61,12 @@ def plan_room(book: Book, roster: Roster, *, limits: Limits, now: float) -> Room
 def demands(book: Book, roster: Roster) -> list[tuple[ModelState, Class]]:
     """The absent models that are waited for, each with the class of its first request, in their order."""
     heads = [
-        (book.queue(model.name)[0], model)
+        (head, model)
         for model in roster
-        if model.phase is Phase.ABSENT and book.queue(model.name)
+        if model.phase is Phase.ABSENT and (head := book.head(model.name))
     ]
-    heads.sort(key=lambda head: head[0].order)
-    return [(model, entry.request.klass) for entry, model in heads]
+    heads.sort(key=lambda one: one[0].order)
+    return [(model, head.request.klass) for head, model in heads]
 
 
 class _Asking:

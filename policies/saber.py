@@ -22,8 +22,9 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, inf
+from typing import NamedTuple
 
 from policies.candidate import Candidate, Verdict
 from policies.forecast import Pace, Share, broken, share_of
@@ -34,8 +35,7 @@ PATIENCE_S = 60.0
 EPSILON = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class _Newcomer:
+class _Newcomer(NamedTuple):
     """One that waits, and what it takes."""
 
     one: Candidate
@@ -90,7 +90,7 @@ class Saber:
         """The crew, where those whose promise is lost anyway ask for nothing."""
         lost = {share.id for share in broken(crew, halt_s, self._pace)}
         return [
-            replace(share, first_s=inf, whole_s=inf) if share.id in lost else share
+            share._replace(first_s=inf, whole_s=inf) if share.id in lost else share
             for share in crew
         ]
 
@@ -99,17 +99,14 @@ class Saber:
         share = share_of(one, now)
         prefill_s = self._pace.prefill_s(one.prompt_tokens)
         token_s = 1.0 / self._pace.decode_per_s(1)
-        works = (prefill_s + token_s, prefill_s + share.tokens * token_s)
-        lefts = (share.first_s, share.whole_s)
+        first_work_s, work_s = prefill_s + token_s, prefill_s + share.tokens * token_s
         return _Newcomer(
             one,
             share,
             prefill_s,
-            work_s=works[1],
-            slack_s=min(left - work for left, work in zip(lefts, works, strict=True)),
-            tightness=max(
-                work / left if left > 0 else inf for left, work in zip(lefts, works, strict=True)
-            ),
+            work_s,
+            slack_s=min(share.first_s - first_work_s, share.whole_s - work_s),
+            tightness=max(_part(first_work_s, share.first_s), _part(work_s, share.whole_s)),
         )
 
     def _first_that_fits(
@@ -137,7 +134,7 @@ class Saber:
         if not others:
             return None
         first = others[0]
-        joined = _joined(crew, replace(first.share, first_s=inf, whole_s=inf))
+        joined = _joined(crew, first.share._replace(first_s=inf, whole_s=inf))
         slowed = _Slowed(self._pace, self._spare)
         return None if broken(joined, halt_s + first.prefill_s, slowed) else first.one.id
 
@@ -171,6 +168,11 @@ class _Slowed:
     def prefill_s(self, tokens: int) -> float:
         """As it is."""
         return self.pace.prefill_s(tokens)
+
+
+def _part(work_s: float, left_s: float) -> float:
+    """The share of the time left that is work."""
+    return work_s / left_s if left_s > 0 else inf
 
 
 def _joined(crew: Sequence[Share], share: Share) -> list[Share]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from policies.messages import Stepped
 
@@ -60,8 +60,7 @@ class Speed:
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """What one step has to do. With prompt tokens it is a prompt's chunk, else a decode step."""
 
     prefill_tokens: int = 0

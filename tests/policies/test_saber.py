@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -117,7 +117,7 @@ def test_the_promise_of_a_first_token_ends_with_it():
     waiting_for_it = candidate(1, tokens=50, first_s=0.1)
     newcomer = candidate(2, tokens=10, within_s=9, prompt=300)
     assert Saber(PACE).next([newcomer], [waiting_for_it], now=0.0).start is None
-    begun = replace(waiting_for_it, produced=1)
+    begun = waiting_for_it._replace(produced=1)
     assert Saber(PACE).next([newcomer], [begun], now=0.0).start == 2
 
 
