@@ -1,7 +1,7 @@
 """Completions beside background work, Hearth and llama-server in turns: who is quick, and what it costs.
 
     python -m tests.bench.mixed_peer --server PATH/llama-server --model FILE.gguf [--background 0 3 6 12]
-        [--seconds 45] [--pairs 2] [--patience 30] [--hearth-policy NAME] [--json FILE]
+        [--seconds 45] [--pairs 2] [--patience 30] [--hearth-policy NAME] [--json FILE] [--journal FILE]
 
 So many streams of background work always run (prompts of 300 words, answers of 200 tokens), and a completion (100
 words, 8 tokens) comes every 1.5 s. Both servers are given the same requests and stay in memory; one is idle while
@@ -160,7 +160,8 @@ def both_servers(arguments: argparse.Namespace) -> Iterator[tuple[Server, Server
     shape = Shape(SEQUENCES, CONTEXT, arguments.threads, arguments.sub_batch)
     port = free_port()
     policy = f'policy = "{arguments.hearth_policy}"' if arguments.hearth_policy else ""
-    config = hearth_config(port, {"twin": arguments.model.resolve()}, shape, scheduling=policy)
+    models = {"twin": arguments.model.resolve()}
+    config = hearth_config(port, models, shape, scheduling=policy, journal=arguments.journal)
     with llama_server(arguments.server, arguments.model, shape) as peer, daemon(config):
         yield Server("hearth", port), peer
 
@@ -179,6 +180,9 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--sub-batch", type=int, default=128)
     parser.add_argument("--hearth-policy", default="", help="[scheduling] policy of the config")
     parser.add_argument("--json", type=Path, help="write all measurements to this file")
+    parser.add_argument(
+        "--journal", type=Path, help="keep Hearth's journal here, for tests.sim.against_live"
+    )
     return parser.parse_args()
 
 

@@ -143,10 +143,18 @@ def llama_server(binary: Path, model: Path, shape: Shape, *, kv: str = "split") 
 
 
 def hearth_config(
-    port: int, models: Mapping[str, Path], shape: Shape, *, kinds: str = "", scheduling: str = ""
+    port: int,
+    models: Mapping[str, Path],
+    shape: Shape,
+    *,
+    kinds: str = "",
+    scheduling: str = "",
+    journal: Path | None = None,
 ) -> str:
     """Hearth's configuration. `kinds` and `scheduling` are lines of TOML; without, the defaults hold."""
     parts = [f"[server]\nport = {port}"]
+    if journal:
+        parts.append(f'[log]\njournal = "{journal.resolve()}"')
     if scheduling:
         parts.append(f"[scheduling]\n{scheduling}")
     parts += [
