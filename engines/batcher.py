@@ -171,6 +171,7 @@ class Batcher:
 
     def _next(self) -> Planned:
         if self._planned is None:
+            self._interrupt.plan()
             self._admit(self._clock())
             now = self._clock()
             rows = [self._row(run, now) for run in self._runs.values()]
@@ -244,8 +245,8 @@ class Batcher:
         code = self._cache.evaluate(feeds, padding)
         self._interrupt.end()
         for run, row in zip(runs, rows, strict=True):
-            if not row.decoding:
-                out.prefilled += self._cache.ledger.length(run.sequence) - row.cells
+            if not row.decoding:  # a failure may have emptied what cannot be trimmed
+                out.prefilled += max(0, self._cache.ledger.length(run.sequence) - row.cells)
         if code == DECODED:
             graph = sorted([*padding, *(feed.sequence for feed in feeds)])
             together = graph[-1] - graph[0] < len(graph)
@@ -261,9 +262,10 @@ class Batcher:
             self._recover(code, planned, out)
 
     def _feed(self, run: Run, tokens: int) -> Feed:
+        """The next tokens of a run: fewer where a batch that failed had read some of them (rule 4)."""
         held = self._cache.ledger.length(run.sequence)
-        end = held + tokens
-        return Feed(run.sequence, held, run.history[held:end], wants_logits=end == len(run.history))
+        part = run.history[held : held + tokens]
+        return Feed(run.sequence, held, part, wants_logits=held + len(part) == len(run.history))
 
     def _recover(self, code: int, planned: Planned, out: _Output) -> None:
         """Rule 4."""
@@ -293,7 +295,9 @@ class Batcher:
             if emitted:
                 out.emitted.append(emitted)
         if run.stop:
-            out.frames.append(self._end(run, Halt.DONE, stop=run.stop, text=run.text.close()))
+            text = run.text.close()  # a stop string may be met in what was held back
+            stop = StopType("word", run.text.stopped_by) if run.text.stopped_by else run.stop
+            out.frames.append(self._end(run, Halt.DONE, stop=stop, text=text))
 
     # --- ends -----------------------------------------------------------------------------------------
 

@@ -141,7 +141,8 @@ class Cache:
         for chunk in chosen.chunks:
             gap = chunk.start - dropped - at
             if gap:
-                self._context.remove(sequence, at, at + gap)
+                if not self._context.remove(sequence, at, at + gap):
+                    break  # it has lost cells: what follows would come to lie beside what stays
                 self._context.shift(sequence, at + gap, -gap)
                 self.ledger.cut(sequence, at, at + gap)
                 self.turning = True

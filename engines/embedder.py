@@ -205,6 +205,8 @@ class Embedder:
             for text, tokens in step.shares:
                 text.read += tokens
             return [self._finish(text) for text, _ in step.shares] if step.pools else []
+        for text, _ in step.shares:  # graphs before the one that failed have read some
+            self._context.remove(text.sequence, text.read)
         if len(step.shares) > 1:  # rule 5
             return [
                 end for share in step.shares for end in self._evaluate(_Step((share,), step.pools))

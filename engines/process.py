@@ -11,8 +11,8 @@
 3. One task lives from `load` to the last frame and owns the worker. Whatever goes wrong in it ends in a frame.
 4. Blame (ENGINE.md 22): who shares the step in which a worker dies is inside, and so is the first job that has
    not been laid out yet, because laying out is native code too.
-5. A live worker always has one empty descriptor of the shelf's to park in, so that parking waits for nobody
-   (ENGINE.md 18). What it has not filled when it ends is dropped; what it has filled stays.
+5. A live worker has an empty descriptor of the shelf's for each job that may run, so that all can be parked at once
+   and parking waits for nobody (ENGINE.md 18). What it has not filled when it ends is dropped; what it has filled stays.
 6. A job uses up the parked state that it names: a worker that dies of restoring is not given the same again.
 """
 
@@ -75,8 +75,8 @@ class ProcessEngine:
         self._receive = receive
         self._build = build
         self._shelf = shelf
-        self._blank: int | None = None
-        """Handle of the empty descriptor in the worker's pocket."""
+        self._blanks: set[int] = set()
+        """Handles of the empty descriptors in the worker's pocket."""
         self._child: Child | None = None
         self._task: asyncio.Task[None] | None = None
         self._unloading = False
@@ -152,9 +152,10 @@ class ProcessEngine:
         end: LoadFailed | Died
         loaded = False
         try:
-            self._receive(await self._recalled() or await self._climbed())
+            ready = await self._recalled() or await self._climbed()
+            self._receive(ready)
             loaded = True
-            end = await self._served()
+            end = await self._served(ready.sequences)
         except _Failed as failure:
             end = LoadFailed(str(failure))
         except Exception as error:  # noqa: BLE001 -- rule 3: nobody else would ever hear of it
@@ -166,10 +167,11 @@ class ProcessEngine:
 
     # --- a life ---------------------------------------------------------------------------------------
 
-    async def _served(self) -> Died:
+    async def _served(self, sequences: int) -> Died:
         """Pass frames on until the worker is gone."""
         assert self._child
-        self._hand()
+        for _ in range(sequences):
+            self._hand()
         self._child.listen(self._pass_on)
         async for frame in self._child.frames():
             self._pass_on(frame)
@@ -200,25 +202,26 @@ class ProcessEngine:
     # --- parking --------------------------------------------------------------------------------------
 
     def _hand(self) -> None:
-        """Rule 5. Where no memory can be had the worker parks no more, which costs time and nothing else."""
-        self._blank = None
+        """Rule 5. Where no memory can be had the worker parks less, which costs time and nothing else."""
         if self._shelf is None or self._child is None:
             return
         with contextlib.suppress(OSError):
-            self._blank, fd = self._shelf.blank()
-            if not self._child.pass_down(Hand(self._blank, self._shelf.bytes_max), fd):
-                self._drop_blank()
+            blank, fd = self._shelf.blank()
+            if self._child.pass_down(Hand(blank, self._shelf.bytes_max), fd):
+                self._blanks.add(blank)
+            else:
+                self._shelf.drop(blank)
 
-    def _drop_blank(self) -> None:
-        if self._shelf is not None and self._blank is not None:
-            self._shelf.drop(self._blank)
-        self._blank = None
+    def _drop_blanks(self) -> None:
+        while self._shelf is not None and self._blanks:
+            self._shelf.drop(self._blanks.pop())
 
     def _kept(self, stopped: Stopped) -> Stopped:
         """Put what a worker has parked on the shelf, as large as it really is, and give it another blank."""
         parked = stopped.parked
-        if self._shelf is None or parked is None or parked.handle != self._blank:
+        if self._shelf is None or parked is None or parked.handle not in self._blanks:
             return msgspec.structs.replace(stopped, parked=None)
+        self._blanks.remove(parked.handle)
         size_bytes = self._shelf.keep(parked.handle)
         self._hand()
         if size_bytes is None:
@@ -308,7 +311,7 @@ class ProcessEngine:
         return words
 
     def _bury(self) -> None:
-        self._drop_blank()
+        self._drop_blanks()
         if self._child:
             self._child.bury()
             self._child = None

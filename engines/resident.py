@@ -133,7 +133,9 @@ def _embedding(
     if begin.self_test:
         tell(selftest.run_pooled(model, context, whole=header.whole))
     terms = embedder.Terms(
-        running_max=spec.sequences, budget_tokens=_sub_batch(gpu=gpu), whole=header.whole
+        running_max=spec.sequences,
+        budget_tokens=min(_sub_batch(gpu=gpu), tokens),
+        whole=header.whole,
     )
     framing = Framing(model, context=tokens)
     loaded = msgspec.structs.replace(_loaded(begin, header, model, tokens), embeds=model.dimension)

@@ -67,7 +67,7 @@ class Unpause(msgspec.Struct, frozen=True, tag="unpause"):
 
 
 class Hand(msgspec.Struct, frozen=True, tag="hand"):
-    """An empty descriptor to park in, of so many bytes at most; a live worker always has one (ENGINE.md 18)."""
+    """An empty descriptor to park in, of so many bytes at most; a live worker has one for each job that may run (ENGINE.md 18)."""
 
     handle: int
     bytes_max: int

@@ -2,8 +2,9 @@
 
 Three threads. One reads frames and ends the process when the socket closes, also while a model loads or a step
 runs, because the daemon may have been killed (ENGINE.md 1). Intake lays prompts out and answers `Prepared` while
-a step runs: ctypes lets go of the interpreter (ENGINE.md 3). The main thread steps. What intake wants of the
-stepper it puts into a mailbox that the main thread empties before each step: the stepper has one owner.
+a step runs: ctypes lets go of the interpreter (ENGINE.md 3). The main thread steps. What the others want of the
+stepper they put into a mailbox that the main thread empties before each step: the stepper has one owner.
+Nothing but prompts waits for a prompt that takes long to lay out.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ from engines.wire import (
 from policies.messages import Halt
 
 Letter: TypeAlias = Callable[[Stepper], list[Told]]
-"""What intake asks of the stepper."""
+"""What is asked of the stepper."""
 
 
 class Line:
@@ -80,6 +81,8 @@ class Worker:
         self._reader = reads_down()
         self._inbox: queue.SimpleQueue[Down] = queue.SimpleQueue()
         self._mail: queue.SimpleQueue[Letter] = queue.SimpleQueue()
+        self._stepper: Stepper | None = None
+        """Once the model has loaded."""
 
     def run(self) -> None:
         """Load what the first frame asks for, then step until the socket closes."""
@@ -92,6 +95,7 @@ class Worker:
         except (LoadError, SelfTestError, GgufError, OSError) as error:
             line.send(LoadFailed(str(error)))
             return
+        self._stepper = resident.stepper
         _in_thread(self._intake, resident, line)
         self._step_for_ever(resident.stepper, line)
 
@@ -99,11 +103,25 @@ class Worker:
         """Take frames in, also while the model loads: the end of the daemon is noticed at any time."""
         while data := _receive(self._sock):
             for _, frame in self._reader.feed(data):
-                if isinstance(frame, Hand | Lend):
-                    self._pocket.receive(frame)
-                else:
-                    self._inbox.put(frame)
+                self._sort(frame)
         os._exit(0)  # native code may be deep in a step: nothing gentler ends it now
+
+    def _sort(self, frame: Down) -> None:
+        """Do at once what needs no laying out."""
+        match frame:
+            case Hand() | Lend():
+                self._pocket.receive(frame)
+            case Pause(below=below, progress_s=progress_s):
+                self._mail.put(_pause(below, progress_s))
+                if self._stepper is not None:
+                    self._stepper.hurry(below)
+            case Unpause():
+                self._mail.put(_unpause)
+            case Begin() | Submit():
+                self._inbox.put(frame)
+            case Withdraw() | Park():
+                self._mail.put(_leave(frame))
+                self._inbox.put(frame)  # once more behind its prompt, which may wait there still
 
     def _intake(self, resident: Resident, line: Line) -> None:
         while True:
@@ -113,15 +131,8 @@ class Worker:
         match frame:
             case Submit(job=job):
                 self._prepare(job, resident, line)
-            case Withdraw(request_id=request_id):
-                self._mail.put(_stop(request_id))
-            case Park(request_id=request_id):
-                self._mail.put(_park(request_id))
-            case Pause(below=below, progress_s=progress_s):
-                self._mail.put(_pause(below, progress_s))
-                resident.stepper.hurry(below)
-            case Unpause():
-                self._mail.put(_unpause)
+            case Withdraw() | Park():
+                self._mail.put(_leave(frame))
 
     def _prepare(self, job: Job, resident: Resident, line: Line) -> None:
         arrived_s = time.monotonic()
@@ -185,12 +196,11 @@ def _submit(arrival: Arrival) -> Letter:
     return letter
 
 
-def _stop(request_id: int) -> Letter:
-    return lambda stepper: stepper.stop(request_id)
-
-
-def _park(request_id: int) -> Letter:
-    return lambda stepper: stepper.park(request_id)
+def _leave(frame: Withdraw | Park) -> Letter:
+    """It does nothing where the job is not, or no longer, with the stepper."""
+    if isinstance(frame, Park):
+        return lambda stepper: stepper.park(frame.request_id)
+    return lambda stepper: stepper.stop(frame.request_id)
 
 
 def _pause(below: float, progress_s: float) -> Letter:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from engines.engine import Fim, Job, Plain, Sampling, Stepped, Stopped, StopType
-from engines.llama import NO_ROOM, Context, Model
+from engines.llama import DECODED, NO_ROOM, Context, Model
 from engines.selftest import Abilities
 from policies.messages import Halt
 from tests.engines.native import SOURCE, Bench, make_context
@@ -205,6 +205,66 @@ def test_a_batch_that_is_refused_is_tried_one_by_one_and_only_the_culprit_fails(
     assert [bench.stopped(n).halt for n in (1, 2, 3)] == [Halt.DONE, Halt.FAILED, Halt.DONE]
     assert "-1" in bench.stopped(2).detail
     bench.check_ledger()
+
+
+def test_a_batch_that_failed_half_way_is_finished_one_by_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    """ENGINE.md 8, 10: the graphs before the one that failed are in the cache, and what they lost is evaluated again."""
+    decode, failed = bench.context.decode, []
+
+    def fail_once(feeds):
+        if failed or len(feeds) < 2 or len(feeds[0].tokens) == 1:
+            return decode(feeds)
+        failed.append([len(feed.tokens) for feed in feeds])
+        assert decode(feeds[:1]) == DECODED
+        return -3
+
+    monkeypatch.setattr(bench.context, "decode", fail_once)
+    ids = bench.model.tokenize(SOURCE * 3)
+    for number, length in enumerate((50, 100), start=1):  # by then steps of both lengths are known
+        bench.submit_tokens(Job(number, Plain(""), 1), ids[number : number + length])
+        bench.run()
+    before = prefilled(bench)
+    prompts = {3: ids[100:150], 4: ids[160:210]}
+    for number, prompt in prompts.items():
+        bench.submit_tokens(Job(number, Plain(""), 4, Sampling(ignore_eos=True)), prompt)
+    bench.run()
+    assert failed == [[50, 50]]
+    assert prefilled(bench) - before == 100
+    bench.check_ledger()
+    alone = Bench(bench.model, bench.context)
+    for number, prompt in prompts.items():
+        alone.submit_tokens(Job(number, Plain(""), 4, Sampling(ignore_eos=True)), prompt)
+        alone.run()
+        assert bench.tokens(number) == alone.tokens(number)
+
+
+def test_what_is_read_again_is_no_negative_number(
+    model: Model, context: Context, monkeypatch: pytest.MonkeyPatch
+):
+    """ENGINE.md 8, 17: a refusal empties what cannot be trimmed; a step of less than no tokens would make speeds nonsense."""
+    bench = Bench(model, context, abilities=Abilities(trim=False, shift=False, abort=False))
+    prompt = (model.tokenize(SOURCE) * 2)[:200]
+    bench.submit_tokens(Job(1, Plain(""), 2, Sampling(ignore_eos=True)), prompt)
+    bench.step()
+    assert prefilled(bench) > 0
+    fail_decode(bench, monkeypatch, prompt[199], -1)
+    bench.run()
+    assert bench.stopped(1).halt == Halt.FAILED
+    assert all(f.prefilled_tokens >= 0 for f in bench.frames if isinstance(f, Stepped))
+
+
+def test_a_stop_string_that_waited_for_a_longer_one_is_why_it_ended(bench: Bench):
+    """ENGINE.md 4: at the limit the longer one cannot come any more, and the shorter one was met."""
+    asked = {"tokens_max": 6, "sampling": Sampling(ignore_eos=True)}
+    bench.ask(1, SOURCE, **asked)
+    text = bench.text(1)
+    stop, longer = text[-2:], text[-3:] + "\x00"
+    assert text.index(stop) == len(text) - 2
+    end = bench.ask(2, SOURCE, stops=(stop, longer), **asked)
+    assert bench.text(2) == text[:-2]
+    assert end.stop == StopType("word", stop)
 
 
 def test_a_token_that_does_not_exist_fails_its_request_alone(bench: Bench):

@@ -1,11 +1,15 @@
 """What moves KV, on real llama.cpp: the cache's rules, and what would go wrong without them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from engines.cache import Cache
 from engines.kv import Ledger
 from engines.llama import ABORTED, DECODED, Context, Feed, Model
+from engines.selftest import probe
+from tests.engines.judge import EPS
 from tests.engines.native import SOURCE, make_context
 
 pytestmark = pytest.mark.slow
@@ -152,6 +156,24 @@ def test_a_moved_chunk_saves_its_prefill_and_is_an_approximation(context: Contex
     print(f"largest difference of a logit behind 250 moved tokens: {moved:.3f}")
     assert 0 < moved < 3.0
     assert list(cache.ledger.tokens(0)) == scrolled
+
+
+def test_a_chunk_does_not_move_in_a_sequence_that_has_lost_cells(weights: dict[str, Path]):
+    """ENGINE.md 5, 17: a restored window model has only its window's cells, and llama.cpp drops none between them."""
+    window = Model(str(weights["tiny-window"]), gpu_layers=0, extra_buffers=False)
+    context = make_context(window, sequences=4)
+    assert probe(window, context).shift
+    ids = window.tokenize(SOURCE * 3)
+    cache = Cache(context, can_trim=True, can_shift=True, kept_bytes=64 * MB)
+    evaluate(cache, 0, ids[:300])
+    cache.vacate(0)
+    assert cache.seat([*ids[:300], 5], idle=[0], busy=[1]).cached == 300, "it is restored"
+    scrolled = [*ids[:10], *ids[50:300], *ids[:5]]
+    cached = cache.seat(scrolled, idle=[0], busy=[]).cached
+    seen = logits_of(cache, context, 0, scrolled[cached:])
+    check(cache, context)
+    fresh = logits_of(cache, context, 1, scrolled)
+    assert np.abs(seen - fresh).max() < EPS
 
 
 def test_an_approximation_is_known_as_one_wherever_it_goes(context: Context, ids):

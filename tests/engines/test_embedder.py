@@ -14,7 +14,7 @@ from engines.embedder import Embedder, Terms, normalised
 from engines.engine import Embed, Job, Stepped, Stopped
 from engines.framing import Framing
 from engines.gguf import read_header
-from engines.llama import Context, Feed
+from engines.llama import DECODED, Context, Feed
 from engines.run import Arrival
 from policies.messages import Halt
 from tests.engines.conftest import POOLED
@@ -250,6 +250,28 @@ def test_a_refused_batch_costs_only_him_who_is_refused_alone(bench: Bench):
     assert "code -3" in bench.stopped(1).detail
     for number, text in ((0, "one"), (2, "two")):
         assert bench.vector(number) @ bench.direct(text) > ALIKE
+
+
+def test_a_batch_that_failed_half_way_is_finished_one_by_one(last: Bench):
+    """ENGINE.md 8, 10: what the graphs before the failure have read is in the cache, where it would be refused again."""
+    texts = ("one two three", "four five six")
+    failed = []
+
+    def fail_once(feeds: list[Feed]) -> bool:
+        if len(feeds) < 2 or len(failed) == 2 or len(feeds[0].tokens) in failed:
+            return False
+        failed.append(len(feeds[0].tokens))
+        assert Context.decode(last.context, feeds[:1]) == DECODED
+        return True
+
+    last.context.refuses = fail_once
+    for number, text in enumerate(texts):
+        last.submit(number, text)
+    last.run()
+    assert len(failed) == 2, "once as they were read, once as their ends were pooled"
+    for number, text in enumerate(texts):
+        assert last.stopped(number).halt == Halt.DONE, last.stopped(number).detail
+        assert last.vector(number) @ last.direct(text) > ALIKE
 
 
 @pytest.mark.parametrize("numbers", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])

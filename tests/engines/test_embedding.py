@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.engine import Embed, Fim, Job, Loaded, Plain, Prepared, Stopped
+from engines.engine import Died, Embed, Fim, Frame, Job, Loaded, Plain, Prepared, Stopped
 from engines.ladder import SAFE
 from policies.messages import Halt
 from tests.engines.conftest import POOLED
@@ -16,9 +16,13 @@ from tests.engines.native import SOURCE
 pytestmark = pytest.mark.slow
 
 
-def play(rungs_file: Path, path: Path, scene) -> None:
+def _ends(frame: Frame, request_id: int) -> bool:
+    return isinstance(frame, Stopped) and frame.request_id == request_id
+
+
+def play(rungs_file: Path, path: Path, scene, **spec: object) -> None:
     async def run() -> None:
-        async with running(embedded_engine, rungs_file, path=str(path)) as hearing:
+        async with running(embedded_engine, rungs_file, path=str(path), **spec) as hearing:
             await scene(hearing)
 
     asyncio.run(run())
@@ -62,6 +66,22 @@ def test_what_it_cannot_do_is_the_requests_own_fault(
         assert hearing.engine.pid == pid
 
     play(rungs_file, weights[shape], scene)
+
+
+def test_texts_that_share_a_step_fit_into_it(rungs_file, weights: dict[str, Path]):
+    """A step takes what the context was made for, also where that is less than steps usually have: the worker lives."""
+    texts = {number: SOURCE[: 100 + number] for number in range(1, 5)}
+
+    async def scene(hearing: Hearing) -> None:
+        for number, text in texts.items():
+            hearing.engine.submit(Job(number, Embed(text), 0))
+        for number in texts:
+            end = await hearing.until(lambda f, n=number: isinstance(f, Died) or _ends(f, n))
+            assert isinstance(end, Stopped), end
+            assert end.halt == Halt.DONE
+            assert end.timings.prompt_tokens > 32, "two are more than the context"
+
+    play(rungs_file, weights["tiny-encoder-mean"], scene, context=64)
 
 
 def test_a_model_that_writes_makes_no_vectors(rungs_file, weights: dict[str, Path]):

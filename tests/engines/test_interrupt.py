@@ -120,6 +120,24 @@ def test_a_flag_outside_a_step_breaks_off_nothing(context: Context):
     interrupt.end()
 
 
+def test_who_comes_between_plan_and_step_breaks_it_off(model: Model, context: Context):
+    """ENGINE.md 12: its letter was not read when the step was planned, and planning may restore a long cache first."""
+    bench = warmed(model, context)
+    assert bench.batcher.aboard() == (1,)
+    bench.batcher.hurry(9.0)
+    assert bench.step() == []
+    assert bench.step(), "the one after is not"
+    bench.check_ledger()
+
+
+def test_who_came_before_the_plan_breaks_off_nothing(model: Model, context: Context):
+    """Its letter was read: it is in the plan, or has left again."""
+    bench = warmed(model, context)
+    bench.batcher.hurry(9.0)
+    assert bench.batcher.aboard() == (1,)
+    assert bench.step()
+
+
 def test_the_time_from_flag_to_return_is_short(model: Model, context: Context):
     """ENGINE.md 9: the processor's backend asks at every node. (How short is measured in tests/bench.)"""
     bench = warmed(model, context)

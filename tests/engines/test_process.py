@@ -239,3 +239,46 @@ def test_memory_is_counted_once(rungs_file, tmp_path: Path):
         assert usage.total_bytes <= resident
 
     play(rungs_file, scene, path=str(weights))
+
+
+# --- what a prompt that takes long to lay out holds up --------------------------------------------
+
+
+LAID_OUT_LONG = Job(9, Plain(" " * 260_000), 1)
+"""Hundreds of thousands of blanks take llama.cpp tens of steps to tokenise; then there is no room for them."""
+FOR_EVER_S = 1000.0
+
+
+def test_a_pause_does_not_wait_for_a_prompt_that_is_laid_out(rungs_file):
+    """ENGINE.md 12: what is urgent in another worker waits for a step and a message, not for somebody's long prompt."""
+
+    async def scene(hearing: Hearing) -> None:
+        hearing.engine.submit(Job(1, Plain("a = 1\n"), 900, LONG))
+        await hearing.emitted(1, 3)
+        hearing.engine.submit(LAID_OUT_LONG)
+        hearing.engine.pause(3.0, FOR_EVER_S)
+        before = len(hearing.answer_so_far(1)[0])
+        assert (await hearing.stopped(9)).too_long
+        assert len(hearing.answer_so_far(1)[0]) - before < 10
+
+    play(rungs_file, scene)
+
+
+def test_who_is_taken_back_does_not_wait_for_a_prompt_that_is_laid_out(rungs_file):
+    """A running job ends within a step; one that still waits to be laid out ends behind that."""
+
+    async def scene(hearing: Hearing) -> None:
+        for number in (1, 2):
+            hearing.engine.submit(Job(number, Plain(f"a = {number}\n"), 900, LONG))
+            await hearing.emitted(number, 3)
+        hearing.engine.submit(LAID_OUT_LONG)
+        hearing.engine.submit(Job(3, Plain("b = 1\n"), 900, LONG))
+        hearing.engine.stop(1)
+        hearing.engine.park(2)
+        hearing.engine.stop(3)
+        await hearing.stopped(3)
+        ends = [(f.request_id, f.halt) for f in hearing.frames if isinstance(f, Stopped)]
+        assert sorted(ends[:2]) == [(1, Halt.STOPPED), (2, Halt.PARKED)]
+        assert ends[2:] == [(9, Halt.INVALID), (3, Halt.STOPPED)]
+
+    play(rungs_file, scene)
