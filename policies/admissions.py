@@ -9,6 +9,7 @@ something takes the sequence it waits for; what was promised nothing may, since 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from policies.candidate import Candidate, Verdict
@@ -19,6 +20,8 @@ from policies.step_model import StepModel
 
 PATIENCE_S = {Class.FOREGROUND: 3.0, Class.DEFERRED: 15.0}
 """How long one whose promise is lost is held for the sake of others: a person waits for it too."""
+OUTWAITED_S = 60.0
+"""Who has waited so long goes before chats, one in so long: a flood of them would outwait it for ever."""
 SPARE = 1.0
 """What is held for requests that may come is little: those at the cursor are let in anyway."""
 
@@ -56,6 +59,8 @@ class PromiseKeeper:
             klass: Saber(pace, spare=SPARE, patience_s=patience_s)
             for klass, patience_s in PATIENCE_S.items()
         }
+        self._passed_s = -math.inf
+        """When somebody last went before chats."""
 
     def next(
         self, waiting: Sequence[Candidate], running: Sequence[Candidate], *, now: float
@@ -64,6 +69,9 @@ class PromiseKeeper:
 
         Before a step was measured there is no reason to hold anybody.
         """
+        if late := self._outwaited(waiting, now):
+            self._passed_s = now
+            return Verdict(start=late.id)
         if not self._costs.known:
             return Verdict(start=waiting[0].id)
         held = Verdict()
@@ -83,6 +91,13 @@ class PromiseKeeper:
         others = (one for one in waiting if one.klass not in self._sabers)
         first = next(others, None)
         return held if first is None else Verdict(start=first.id)
+
+    def _outwaited(self, waiting: Sequence[Candidate], now: float) -> Candidate | None:
+        """One that was promised something later than a chat, and that chats have kept waiting for too long."""
+        if now < self._passed_s + OUTWAITED_S or waiting[0].klass is not Class.FOREGROUND:
+            return None
+        late = (one for one in waiting if now >= one.arrived_s + OUTWAITED_S)
+        return next((one for one in late if one.klass is Class.DEFERRED), None)
 
 
 def _for_others_sake(one: Candidate) -> Candidate:

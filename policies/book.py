@@ -44,13 +44,15 @@ class Entry:
     setbacks: int = 0
     """How often it lost its sequence through no wish of ours."""
     queued_s: float = 0.0
-    """When it last began to wait."""
+    """When it last began to wait; a run that gave it neither a token nor a turn is no end of a wait."""
     turn_until_s: float = -math.inf
     """Till when it makes way for nobody: it had waited too long."""
     prompt_tokens: int | None = None
     """Tokens of its prompt that were not in the cache when it last started; None until its worker has said so."""
     produced: int = 0
     """Tokens of its answer so far."""
+    told: int = 0
+    """The same when it last started."""
 
     @property
     def expires_at(self) -> float | None:
@@ -139,11 +141,13 @@ class Book:
             insort(self._expiring, (entry.expires_at, request.id))
         if request.place:
             self._placed.setdefault(_sheet(request), {})[request.id] = entry
-        self._enqueue(entry, entry.arrived_s)
+        entry.queued_s = entry.arrived_s
+        self._enqueue(entry)
 
     def start(self, entry: Entry) -> None:
         """It leaves the queue and takes a sequence."""
         self._dequeue(entry)
+        entry.told = entry.produced
         self._crews[entry.request.model][entry.request.id] = entry
         self._turn(entry, Stage.RUNNING)
 
@@ -178,10 +182,11 @@ class Book:
             del self._entries[entry.request.id]
         else:
             self._turn(entry, Stage.QUEUED)
-            self._enqueue(entry, now)
+            if entry.produced > entry.told or entry.turn_until_s > entry.queued_s:
+                entry.queued_s = now
+            self._enqueue(entry)
 
-    def _enqueue(self, entry: Entry, now: float) -> None:
-        entry.queued_s = now
+    def _enqueue(self, entry: Entry) -> None:
         insort(self._queues[entry.request.model][entry.request.klass], entry, key=_place)
         self._changes[entry.request.model] += 1
 

@@ -20,20 +20,29 @@ _AT_THE_CURSOR = frozenset({Kind.COMPLETE, Kind.POPUP})
 _PROMISED = (Class.FOREGROUND, Class.DEFERRED)
 
 
-def is_welcome(model: ModelState, entry: Entry, *, limits: Limits, now: float) -> bool:
-    """Whether a model may take this request although somebody may be waiting for its memory.
+def is_welcome(
+    model: ModelState, crew: Sequence[Entry], entry: Entry, *, limits: Limits, now: float
+) -> bool:
+    """Whether a model may take this request beside its crew, although somebody may be waiting for its memory.
 
     1. Nobody is: yes.
     2. It is less urgent than what waits for the memory: no.
     3. It was there before the wish: yes, so that a swap serves all who came in time.
-    4. It came later: for a bounded while, so that two busy models do not swap at every request.
+    4. It is at the cursor, and lesser work runs: yes. The memory waits for that work, and a keystroke never does.
+    5. It came later: for a bounded while, so that two busy models do not swap at every request.
     """
     wish = model.wish
     if wish is None:  # 1
         return True
     if entry.request.klass > wish.by:  # 2
         return False
-    return entry.arrived_s <= wish.since_s or now < wish.since_s + limits.drain_for(wish.by)  # 3, 4
+    if entry.arrived_s <= wish.since_s:  # 3
+        return True
+    if entry.request.klass is Class.INTERACTIVE and any(
+        other.request.klass > Class.INTERACTIVE for other in crew
+    ):  # 4
+        return True
+    return now < wish.since_s + limits.drain_for(wish.by)  # 5
 
 
 def in_order(model: ModelState, crew: Sequence[Entry], entry: Entry) -> bool:
@@ -104,33 +113,36 @@ def promised_max(model: ModelState) -> int:
 def overdue(
     queue: Sequence[Entry], crew: Sequence[Entry], *, limits: Limits, now: float
 ) -> Entry | None:
-    """Return a background request that has waited for its turn too long, if no other has such a turn now.
+    """Return a background request, or one that must be alone, that has waited for its turn too long, if no other has such a turn now.
 
     This is the bound on its progress: it takes the next sequence that anybody leaves, before all but those at the
     cursor, and makes way for nobody for `turn_s`.
     """
     if any(now < entry.turn_until_s for entry in crew):
         return None
-    late_s = now - limits.patience_s
-    return next(
-        (
-            entry
-            for entry in queue
-            if entry.request.klass is Class.BACKGROUND and entry.queued_s <= late_s
-        ),
-        None,
-    )
+    background = (e for e in queue if e.alone or e.request.klass is Class.BACKGROUND)
+    return next((e for e in background if has_outwaited(e, limits=limits, now=now)), None)
 
 
-def in_the_way(model: ModelState, crew: Sequence[Entry]) -> list[Entry]:
-    """Who of the crew must make way for what waits for the model's memory: background work, for anything above it."""
+def has_outwaited(entry: Entry, *, limits: Limits, now: float) -> bool:
+    """Whether it has waited so long that only keystrokes go before it."""
+    return entry.queued_s <= now - limits.patience_s
+
+
+def in_the_way(model: ModelState, crew: Sequence[Entry], *, now: float) -> list[Entry]:
+    """Who of the crew must make way for what waits for the model's memory: background work, for anything above it.
+
+    Not while its turn lasts: a model that was loaded for it would else be unloaded at once, again and again.
+    """
     wish = model.wish
     if wish is None or wish.by >= Class.BACKGROUND:
         return []
     return [
         entry
         for entry in crew
-        if entry.stage is Stage.RUNNING and entry.request.klass >= Class.BACKGROUND
+        if entry.stage is Stage.RUNNING
+        and entry.request.klass >= Class.BACKGROUND
+        and now >= entry.turn_until_s
     ]
 
 

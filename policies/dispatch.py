@@ -11,6 +11,7 @@ from policies.book import Book, Entry, Stage
 from policies.candidate import Admission, Candidate
 from policies.cato import (
     frees,
+    has_outwaited,
     in_order,
     is_welcome,
     may_rest,
@@ -146,8 +147,9 @@ class Dispatch:
         A flood of one class hides no other.
         """
         shown: list[Entry] = []
+        crew = self._book.crew(model.name)
         for queue in self._book.queues(model.name):
-            welcome = (e for e in queue if is_welcome(model, e, limits=self._limits, now=now))
+            welcome = (e for e in queue if is_welcome(model, crew, e, limits=self._limits, now=now))
             shown += islice(welcome, WINDOW)
         return sorted(shown, key=lambda entry: entry.order)
 
@@ -173,7 +175,8 @@ class Dispatch:
     def _able(self, model: ModelState, waiting: Sequence[Entry], now: float) -> list[Entry]:
         """Who would find a place; those of one class all would, or none, but for who must be alone.
 
-        Who must and cannot yet lets nobody pass who is behind: else there would always be somebody.
+        Who must and cannot yet lets nobody pass who is behind: else there would always be somebody. When it has waited too
+        long only keystrokes pass at all.
         """
         found: dict[tuple[Class, bool], bool] = {}
         able = []
@@ -184,6 +187,8 @@ class Dispatch:
             if found[alike]:
                 able.append(entry)
             elif entry.alone:
+                if self._regime.preempts and has_outwaited(entry, limits=self._limits, now=now):
+                    able = [one for one in able if one.request.klass is Class.INTERACTIVE]
                 break
         return able
 

@@ -7,11 +7,13 @@ Background and speculative work displaces a model only when that has been idle f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from policies.baselines import Holder, lru_victims
-from policies.book import Book
+from policies.book import Book, Entry
 from policies.limits import Limits
+from policies.regimes import Order
 from policies.request import Class
 from policies.roster import ModelState, Roster
 from policies.view import Phase
@@ -26,9 +28,13 @@ class RoomPlan:
     unload: list[ModelState] = field(default_factory=list)
     load: list[ModelState] = field(default_factory=list)
     wishes: dict[str, Class] = field(default_factory=dict)
-    """Busy models whose memory is wanted, and by which class."""
+    """Models whose memory is wanted, or that left for those who still wait, and by which class."""
     settles_at: float | None = None
     """When a model that is left in peace for now may be displaced."""
+
+    def look_again(self, at_s: float) -> None:
+        """Something may be displaced then."""
+        self.settles_at = at_s if self.settles_at is None else min(self.settles_at, at_s)
 
 
 def plan_room(book: Book, roster: Roster, *, limits: Limits, now: float) -> RoomPlan:
@@ -44,7 +50,8 @@ def plan_room(book: Book, roster: Roster, *, limits: Limits, now: float) -> Room
     if (excess := ask.missing(0)) > 0:  # 1
         ask.reclaim(excess, Class.INTERACTIVE)
     stuck = False
-    for model, klass in demands(book, roster):
+    asked = demands(book, roster)
+    for model, klass in asked:
         need = model.view.need_bytes
         if not roster.can_ever_fit(model):  # 2
             ask.plan.roomless.append(model)
@@ -55,18 +62,31 @@ def plan_room(book: Book, roster: Roster, *, limits: Limits, now: float) -> Room
             if not stuck:  # 5
                 ask.plan.load.append(model)
                 ask.held += need
+    ask.remember(asked)
     return ask.plan
 
 
 def demands(book: Book, roster: Roster) -> list[tuple[ModelState, Class]]:
-    """The absent models that are waited for, each with the class of its first request, in their order."""
+    """The absent models that are waited for, each with the class of its first request, in their order.
+
+    Who came when a model's memory was wanted already waits behind those for whom it left: else it would come back at
+    once, and leave for them again and again.
+    """
     heads = [
         (head, model)
         for model in roster
         if model.phase is Phase.ABSENT and (head := book.head(model.name))
     ]
-    heads.sort(key=lambda one: one[0].order)
+    heads.sort(key=_rank)
     return [(model, head.request.klass) for head, model in heads]
+
+
+def _rank(one: tuple[Entry, ModelState]) -> tuple[Class, bool, Order]:
+    head, model = one
+    klass, wish = head.request.klass, model.wish
+    if wish is None or head.arrived_s <= wish.since_s:
+        return klass, False, head.order
+    return max(klass, wish.by), True, head.order
 
 
 class _Asking:
@@ -94,10 +114,20 @@ class _Asking:
         models = {model.name: model for model in self._roster if self._may_leave(model)}
         holders = [self._holder(model, by) for model in models.values()]
         for holder in lru_victims(holders, shortfall_bytes=shortfall) or holders:
+            self.plan.wishes.setdefault(holder.name, by)
             if holder.busy:
-                self.plan.wishes.setdefault(holder.name, by)
+                self._await_turns(holder.name)
             else:
                 self.plan.unload.append(models[holder.name])
+
+    def remember(self, asked: Sequence[tuple[ModelState, Class]]) -> None:
+        """A wish outlives its model's leaving until those are served for whom it left."""
+        waiting = [(model, klass) for model, klass in asked if model not in self.plan.load]
+        for model in self._roster:
+            wish = model.wish
+            gone = model.phase in (Phase.DRAINING, Phase.ABSENT) and model not in self.plan.load
+            if wish and gone and any(o is not model and k <= wish.by for o, k in waiting):
+                self.plan.wishes[model.name] = wish.by
 
     def _may_leave(self, model: ModelState) -> bool:
         ready = model.phase is Phase.READY and not model.view.pinned
@@ -117,6 +147,11 @@ class _Asking:
         )
         if settled_s <= self._now:
             return True
-        earlier = self.plan.settles_at
-        self.plan.settles_at = settled_s if earlier is None else min(earlier, settled_s)
+        self.plan.look_again(settled_s)
         return False
+
+    def _await_turns(self, model: str) -> None:
+        """Who has a turn makes way when that is over."""
+        for entry in self._book.crew(model):
+            if entry.turn_until_s > self._now:
+                self.plan.look_again(entry.turn_until_s)

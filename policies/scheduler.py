@@ -325,7 +325,7 @@ class Scheduler:
             model.wish = None if by is None else Wish(by, before.since_s if before else now)
             eased = eased or (before is not None and before != model.wish)
             crew = self._book.crew(model.name) if self._preempts else ()
-            for entry in in_the_way(model, crew):
+            for entry in in_the_way(model, crew, now=now):
                 eased = True
                 actions += self._dispatch.make_way(entry)
         for model in plan.unload:

@@ -106,7 +106,9 @@ class StepTimes:
     def observe(
         self, *, rows: int, tokens_each: int, longest_cells: int = 0, duration_s: float
     ) -> None:
-        """Take one step that ran to its end into account."""
+        """Take one step that ran to its end into account; one of no time says nothing."""
+        if duration_s <= 0:
+            return
         self._steps += 1
         tokens = rows * tokens_each
         table = self._decode if tokens_each == 1 else self._prefill
