@@ -278,10 +278,12 @@ def load_config(file: Path, *, required: bool = False) -> Config:
         raise ConfigError(f"{file}: not valid TOML: {error}.") from error
     except ValidationError as error:
         raise ConfigError(explain(error, Config, file, text)) from error
-    return config.model_copy(update={"model": tuple(_placed(m, file) for m in config.model)})
+    models = tuple(m.model_copy(update={"path": _placed(m.path, file)}) for m in config.model)
+    journal = config.log.journal and _placed(config.log.journal, file)
+    log = config.log.model_copy(update={"journal": journal})
+    return config.model_copy(update={"model": models, "log": log})
 
 
-def _placed(model: Model, file: Path) -> Model:
-    """Its path without `~`, and taken from the configuration's own folder where it is relative."""
-    path = file.absolute().parent / model.path.expanduser()
-    return model.model_copy(update={"path": path})
+def _placed(path: Path, file: Path) -> Path:
+    """A path without `~`, and taken from the configuration's own folder where it is relative."""
+    return file.absolute().parent / path.expanduser()

@@ -14,6 +14,7 @@ from daemon import __version__
 from daemon.assistant import DaemonAssistant
 from daemon.config import Config, Model
 from daemon.doors import Doors
+from daemon.errors import ConfigError
 from daemon.exclusion import exclusion
 from daemon.fim_window import Window
 from daemon.journal import Journal, JournalFile
@@ -157,8 +158,15 @@ def _orchestrator(config: Config, headers: dict[str, Header], home: Home) -> Orc
 
 
 def _journal(config: Config) -> Journal:
-    file = config.log.journal
-    return Journal(config.limits.journal_max, JournalFile(file) if file else None)
+    """The record of decisions, and its file where one is asked for."""
+    path = config.log.journal
+    try:
+        file = JournalFile(path) if path else None
+    except OSError as error:
+        raise ConfigError(
+            f"[log] journal = {path}: cannot be written: {error.strerror}."
+        ) from error
+    return Journal(config.limits.journal_max, file)
 
 
 def _spec(model: Model, home: Home) -> ModelSpec:

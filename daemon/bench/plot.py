@@ -25,8 +25,8 @@ def check_plot(file: Path) -> None:
     """UsageError where no picture could be drawn, before anything is measured for it."""
     if find_spec("matplotlib") is None:
         raise UsageError(
-            "--plot needs matplotlib: install it beside Hearth, `pip install 'hearth[plot]'` "
-            "(in a checkout `.venv/bin/pip install matplotlib`)."
+            "--plot needs matplotlib: install it beside Hearth (in a checkout: "
+            "`.venv/bin/pip install matplotlib`)."
         )
     if not file.absolute().parent.is_dir():
         raise UsageError(f"{file}: there is no such folder.")

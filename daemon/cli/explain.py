@@ -104,7 +104,7 @@ def _promised(promise: dict[str, float | None] | None) -> str:
     words = {
         "first_token_ms": "first token within",
         "whole_ms": "whole within",
-        "gap_ms": "pauses up to",
+        "gap_ms": "19 pauses in 20 up to",
     }
     made = [
         f"{says} {milliseconds(promise[name])}"

@@ -71,6 +71,17 @@ def test_home_is_expanded(write, monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.models[0].path == Path("/somewhere/a.gguf")
 
 
+def test_the_journal_is_placed_as_models_are(
+    write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon in the background has another working folder than who wrote the path."""
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert load_config(write('[log]\njournal = "~/j.jsonl"')).log.journal == Path(
+        "/somewhere/j.jsonl"
+    )
+    assert load_config(write('[log]\njournal = "j.jsonl"')).log.journal == tmp_path / "j.jsonl"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

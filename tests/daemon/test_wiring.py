@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from daemon.config import Model
+import pytest
+
+from daemon.config import Config, Log, Model
+from daemon.errors import ConfigError
 from daemon.paths import Home
-from daemon.wiring import _spec
+from daemon.wiring import _journal, _spec
 from engines.spec import ModelSpec
 
 
@@ -29,3 +32,9 @@ def test_every_setting_of_a_model_reaches_its_worker(tmp_path: Path) -> None:
         name: str(getattr(model, name)) for name in settings
     }
     assert {"quantum_ms", "reuse_shifted", "kv_type"} <= settings
+
+
+def test_a_journal_that_cannot_be_written_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
+    """One line that names the setting, and no traceback."""
+    with pytest.raises(ConfigError, match=r"\[log\] journal = .*cannot be written: No such file"):
+        _journal(Config(log=Log(journal=tmp_path / "missing" / "j.jsonl")))

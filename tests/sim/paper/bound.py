@@ -11,7 +11,7 @@ request j takes part in y_ij of them, each a token of its own. For a request kep
 
 Maximise the sum of x_j. Whatever a policy does gives values that satisfy all of it, with x_j = 1 where it kept the
 promise and 0 elsewhere (tokens of those it did not keep are left out, which only frees time): so no policy keeps more.
-It needs scipy (`pip install 'hearth[paper]'`); `tests.sim.paper.limits` says so where it is missing.
+It needs scipy (`pip install '.[paper]'`); `tests.sim.paper.limits` says so where it is missing.
 
 It is not tight: a share of a request counts here, requests may pause, and a piece's steps may be of any mean size.
 """

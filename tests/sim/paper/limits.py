@@ -1,7 +1,7 @@
 """`python -m tests.sim.paper.limits FILE`: what a perfect policy could keep, run by run, between two estimates, into a file.
 
 `bound` says what nobody can exceed, `clairvoyant` what somebody reaches who knows the future; the optimum lies between. Both are
-slow (a quarter of an hour for all), so a run that was broken off goes on where it was. Needs `pip install 'hearth[paper]'`.
+slow (a quarter of an hour for all), so a run that was broken off goes on where it was. Needs `pip install '.[paper]'`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     if find_spec("scipy") is None:
-        parser.error("a bound needs scipy: `pip install 'hearth[paper]'`")
+        parser.error("a bound needs scipy: `pip install '.[paper]'`")
     limits = read_limits(options.file)
     jobs = [(cell, seed) for seed in SEEDS for cell in CELLS if seed not in limits[cell]]
     with Pool(options.processes) as pool:

@@ -6,7 +6,7 @@ them by 5. Decoding slower by a tenth instead fits as well, but contradicts the 
 clients that give up after 30 s and a run's end 60 s after its last arrival. Both touch only requests that are late already.
 
 Seeds 0-9 are for tuning (`tests.sim.paper.tune`), 10-29 for reporting. What could be kept at all comes from a file that
-`tests.sim.paper.limits` writes. --plot needs `pip install 'hearth[paper]'`.
+`tests.sim.paper.limits` writes. --plot needs `pip install '.[paper]'`.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--plot", type=Path, help="where to write the plot (needs matplotlib)")
     options = parser.parse_args()
     if options.plot and find_spec("matplotlib") is None:
-        parser.error("a plot needs matplotlib: `pip install 'hearth[paper]'`")
+        parser.error("a plot needs matplotlib: `pip install '.[paper]'`")
     return options
 
 
