@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from policies.limits import Limits
-from policies.messages import Action, Arrived, Event, Loaded
+from policies.messages import Action, Arrived, Event, Halt, Loaded, Stopped
 from policies.request import CLASS_OF, PROMISE_OF, Kind, Place, Request
 from policies.scheduler import Scheduler
 from policies.view import ModelView
@@ -53,6 +53,15 @@ class Machine:
 
     def load(self, name: str = "m", sequences: int = 4) -> list[Action]:
         return self(Loaded(name, sequences, 1.0, 0))
+
+
+def two(**limits) -> Machine:
+    """Models a and b, of which one fits; a is resident and idle."""
+    machine = Machine(model("a"), model("b"), memory_bytes=1, **limits)
+    machine(ask(1, name="a"))
+    machine.load("a")
+    machine(Stopped(1, Halt.DONE))
+    return machine
 
 
 def numbers(actions: list[Action]) -> list[tuple[str, int]]:

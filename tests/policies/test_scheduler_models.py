@@ -25,16 +25,7 @@ from policies.messages import (
 )
 from policies.request import Kind
 from policies.view import Phase
-from tests.policies.machine import Machine, ask, model, numbers
-
-
-def two(**limits) -> Machine:
-    """Models a and b, of which one fits; a is resident and idle."""
-    machine = Machine(model("a"), model("b"), memory_bytes=1, **limits)
-    machine(ask(1, name="a"))
-    machine.load("a")
-    machine(Stopped(1, Halt.DONE))
-    return machine
+from tests.policies.machine import Machine, ask, model, numbers, two
 
 
 def test_an_unknown_model_is_refused() -> None:
