@@ -43,7 +43,10 @@ def parse_size(text: object) -> object:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     if match is None or match[2].upper() not in _UNITS:
         raise ValueError('must be a size such as "8GiB" or "500MB"')
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    try:
+        return int(float(match[1]) * _UNITS[match[2].upper()])
+    except OverflowError as error:
+        raise ValueError("is more than any machine has") from error
 
 
 def _auto_is_none(value: object) -> object:
@@ -155,7 +158,7 @@ class Limits(Section):
     body_max: Size = 8 * 2**20
     connections_max: Annotated[int, Field(ge=1)] = 1024
     editors_max: Annotated[int, Field(ge=1)] = 64
-    journal_max: Annotated[int, Field(ge=1)] = 20_000
+    journal_max: Annotated[int, Field(ge=1, le=10_000_000)] = 20_000
 
 
 class Scheduling(Section):
@@ -274,10 +277,10 @@ def load_config(file: Path, *, required: bool = False) -> Config:
         raise ConfigError(f"{file}: cannot be read: {error}.") from error
     try:
         config = Config.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: not valid TOML: {error}.") from error
     except ValidationError as error:
         raise ConfigError(explain(error, Config, file, text)) from error
+    except (ValueError, RecursionError) as error:  # also of numbers and lists past any measure
+        raise ConfigError(f"{file}: not valid TOML: {error}.") from error
     models = tuple(m.model_copy(update={"path": _placed(m.path, file)}) for m in config.model)
     journal = config.log.journal and _placed(config.log.journal, file)
     log = config.log.model_copy(update={"journal": journal})
@@ -286,4 +289,7 @@ def load_config(file: Path, *, required: bool = False) -> Config:
 
 def _placed(path: Path, file: Path) -> Path:
     """A path without `~`, and taken from the configuration's own folder where it is relative."""
-    return file.absolute().parent / path.expanduser()
+    try:
+        return file.absolute().parent / path.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{file}: {path}: there is no such user; did you mean ~/?") from error

@@ -36,7 +36,7 @@ class GitIgnored:
         try:
             stat = rules.stat()
             stamp = stat.st_mtime_ns if stat.st_size <= IGNORE_BYTES_MAX else 0
-        except OSError:
+        except (OSError, ValueError):  # no file can have such a name
             stamp = 0
         known = self._specs.get(rules)
         if known is None or known[0] != stamp:

@@ -8,6 +8,7 @@ A line on disk is JSON: {"now": 12.5, "event": ["Stopped", {...}], "actions": [[
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -55,9 +56,10 @@ class Journal:
                 self._file = None
 
     def close(self) -> None:
-        """Put the file's last lines on disk."""
+        """Put the file's last lines on disk, where it has room for them."""
         if self._file:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                self._file.close()
 
 
 class JournalFile:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -12,13 +14,27 @@ from daemon.errors import ConfigError
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
+class _PrivateFile(RotatingFileHandler):
+    """Each of its files is the owner's alone; where it may have one only, that one begins anew."""
+
+    def _open(self) -> TextIOWrapper:
+        stream = super()._open()
+        os.fchmod(stream.fileno(), 0o600)
+        return stream
+
+    def doRollover(self) -> None:  # noqa: N802 - the library's
+        """Turn over. Without files to keep the library would let the one grow for ever."""
+        super().doRollover()
+        if self.stream and not self.backupCount:
+            self.stream.truncate(0)
+
+
 def open_log(file: Path, log: Log) -> None:
     """Send everything that is logged in this process to the file."""
     try:
-        handler = RotatingFileHandler(
+        handler = _PrivateFile(
             file, maxBytes=log.file_max, backupCount=log.files - 1, encoding="utf-8"
         )
-        file.chmod(0o600)
     except OSError as error:
         raise ConfigError(
             f"cannot write the log {file}: {error.strerror}. Make its folder writable."

@@ -77,7 +77,7 @@ class Home:
 def find_home(environ: Mapping[str, str] = os.environ) -> Home:
     """`HEARTH_HOME` holds everything where it is set; else the platform's conventions do."""
     if root := environ.get("HEARTH_HOME"):
-        folder = Path(root).expanduser().absolute()
+        folder = _expanded(root).absolute()
         return Home(config_file=folder / "config.toml", state=folder, run=folder / "run")
     import platformdirs
 
@@ -87,6 +87,13 @@ def find_home(environ: Mapping[str, str] = os.environ) -> Home:
         state=state,
         run=_runtime(environ) or state / "run",
     )
+
+
+def _expanded(root: str) -> Path:
+    try:
+        return Path(root).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"HEARTH_HOME is {root}: there is no such user.") from error
 
 
 def _runtime(environ: Mapping[str, str]) -> Path | None:

@@ -23,9 +23,9 @@ async def hear(socket: Path, request: Request, path: str, body: dict[str, Any], 
     reader, writer = await asyncio.open_unix_connection(str(socket))
     try:
         writer.write(_written(request, path, body))
-        status = int((await reader.readline()).split()[1])
+        status = _status_of(await reader.readline())
         async for line in reader:
-            if status == HTTP_OK and line.startswith(b"data: {"):
+            if status == HTTP_OK and line.startswith(b"data: {") and line.endswith(b"\n"):
                 _take(json.loads(line[6:]), life)
     finally:
         writer.close()
@@ -42,6 +42,13 @@ def _written(request: Request, path: str, body: dict[str, Any]) -> bytes:
         f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     )
     return head.encode() + content
+
+
+def _status_of(line: bytes) -> int:
+    """The status that the first line of an answer names; a daemon that died says nothing."""
+    if not line.endswith(b"\n"):
+        raise ConnectionResetError("the connection ended before an answer")
+    return int(line.split()[1])
 
 
 def _take(event: dict[str, Any], life: Life) -> None:

@@ -207,11 +207,11 @@ def _port(server: Server, *, running: bool) -> Check:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((server.host, server.port))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             return Check(
                 "port",
                 "fail",
-                f"{place}: {error.strerror}",
+                f"{place}: {getattr(error, 'strerror', 'no such address')}",
                 "end what holds it (`ss -ltnp` shows it), or set another [server] port",
                 BusyError.exit_code,
             )

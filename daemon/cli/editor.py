@@ -151,6 +151,8 @@ class Editor:
         try:
             self._writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
             self._writer.flush()
+        except TimeoutError as error:
+            raise _late() from error
         except OSError as error:
             raise _gone() from error
 
@@ -165,9 +167,7 @@ class Editor:
                     length = int(value)
             message: dict[str, Any] = json.loads(self._reader.read(length))
         except TimeoutError as error:
-            raise DeadlineError(
-                "no completion came in time; --timeout sets how long to wait."
-            ) from error
+            raise _late() from error
         except ConnectionError as error:
             raise _gone() from error
         return message
@@ -175,6 +175,10 @@ class Editor:
 
 def _gone() -> NoDaemonError:
     return NoDaemonError("the daemon closed the connection. `hearth doctor` looks for the reason.")
+
+
+def _late() -> DeadlineError:
+    return DeadlineError("no completion came in time; --timeout sets how long to wait.")
 
 
 def _first_text(result: Any) -> str:

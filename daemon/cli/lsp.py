@@ -40,11 +40,11 @@ def _connect(arguments: list[str]) -> socket.socket:
 def _connect_tcp(address: str) -> socket.socket:
     """For an editor in a container or a remote session: `[server] lsp_port` where the daemon runs."""
     host, _, port = address.rpartition(":")
-    if not port.isdigit():
+    if not (port.isascii() and port.isdecimal()):
         raise UsageError(f"--connect takes HOST:PORT, not {address!r}.")
     try:
         return socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), CONNECT_S)
-    except OSError as error:
+    except (OSError, UnicodeError, OverflowError) as error:
         raise NoDaemonError(
             f"nothing answers at {address}: {error}. Set `lsp_port` under [server] where the daemon runs."
         ) from error

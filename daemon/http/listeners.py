@@ -153,7 +153,7 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
     """The address to bind; IPv4 where a name has both, since that is what clients try for `localhost`."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise ConfigError(f"cannot listen on {host}: no such address; set `host`") from error
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
     return found[0][0], found[0][4]

@@ -19,6 +19,8 @@ from daemon.lives import read_lives
 from policies.request import Promise, Request
 
 COUNT = 20
+COUNT_MAX = 1000
+"""More at once would hold up every key."""
 DIGITS_MAX = 15
 
 
@@ -29,6 +31,8 @@ def lives_routes(desk: Submitter) -> APIRouter:
     @router.get("/status/requests")
     async def requests(count: str = str(COUNT)) -> Response:
         wished = _number(count, "count")
+        if wished > COUNT_MAX:
+            raise invalid(f"count must be {COUNT_MAX} or less")
         lives = await _lives(desk)
         latest = sorted(lives.values(), key=lambda life: life.id)[-wished:]
         return _document(desk, [told(life, time.monotonic()) for life in latest])

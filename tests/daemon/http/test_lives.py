@@ -74,7 +74,9 @@ def test_a_request_that_nobody_knows(serving):
     assert "journal_max" in answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("path", ["/x", "/0", "/-1", "/" + "9" * 400, "?count=x", "?count=0"])
+@pytest.mark.parametrize(
+    "path", ["/x", "/0", "/-1", "?count=x", "/" + "9" * 400, "?count=0", "?count=1001"]
+)
 def test_what_is_no_number(serving, path):
     """An error of ours, whatever was sent."""
     answer = get(serving, f"/status/requests{path}")
